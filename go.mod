@@ -1,0 +1,3 @@
+module github.com/planktos/planktos
+
+go 1.26
