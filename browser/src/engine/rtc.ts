@@ -1,0 +1,56 @@
+/**
+ * What the engine's two halves say to each other. The core (swarm, verification, store) runs in a dedicated worker
+ * where the browser lets data channels move there; the host is the page, the only place where an RTCPeerConnection can
+ * be made. Without that the core runs in the page, and the same messages go over a local MessageChannel.
+ *
+ * `id` names one peer connection, chosen by the core: 20 random bytes in hex, which is also the offer_id on the tracker.
+ */
+
+/** core → host */
+export type ToHost =
+  /** make a connection that offers; answered by `offer` or `closed` */
+  | { type: 'offer'; id: string; ice: RTCIceServer[] }
+  /** make a connection from a remote offer; answered by `answer` or `closed` */
+  | { type: 'accept'; id: string; ice: RTCIceServer[]; sdp: string }
+  /** the remote answer to our offer */
+  | { type: 'answered'; id: string; sdp: string }
+  | { type: 'close'; id: string };
+
+/** host → core */
+export type FromHost =
+  | { type: 'offer'; id: string; sdp: string }
+  | { type: 'answer'; id: string; sdp: string }
+  /** the data channel, transferred (to a dedicated worker) or passed along (in the page); binaryType arraybuffer */
+  | { type: 'channel'; id: string; channel: RTCDataChannel }
+  | { type: 'closed'; id: string }
+  /** the page is about to be left or frozen: every connection is closed already */
+  | { type: 'suspended' }
+  /** the page is back from the back/forward cache */
+  | { type: 'resumed' };
+
+/**
+ * A connected channel, as the connector (tracker and WebRTC) gives it to the swarm (peer wire). The swarm sets the
+ * channel's handlers synchronously on receiving it.
+ */
+export interface Link {
+  id: string;
+  infoHash: string;
+  channel: RTCDataChannel;
+  /** closes the connection, and tells the host */
+  close(): void;
+}
+
+/** What the connector does for the swarm. One for the engine, whatever the number of torrents. */
+export interface Connector {
+  /** announces to the torrent's trackers and connects to peers; idempotent */
+  join(torrent: { infoHash: string; trackers: string[]; ice: RTCIceServer[] }): void;
+  leave(infoHash: string): void;
+  /** announces again at once with this state (BEP 3's `left`: 0 when complete) */
+  update(infoHash: string, state: { left: number; uploaded: number; downloaded: number }): void;
+  /** how many further peers are useful now, 0 to 8; 0 makes no offers */
+  want(infoHash: string, peers: number): void;
+  /** peers announced by the trackers, this one excluded: whether waiting for a connection makes sense */
+  known(infoHash: string): number;
+  close(): void;
+}
+export type OnLink = (link: Link) => void;
