@@ -23,6 +23,9 @@ export type FromHost =
   /** the data channel, transferred (to a dedicated worker) or passed along (in the page); binaryType arraybuffer */
   | { type: 'channel'; id: string; channel: RTCDataChannel }
   | { type: 'closed'; id: string }
+  /** a port to the service worker (transferred to a dedicated worker): the core speaks ToEngine/FromEngine on it. A
+   * further one replaces the former: the service worker was restarted */
+  | { type: 'port'; port: MessagePort }
   /** the page is about to be left or frozen: every connection is closed already */
   | { type: 'suspended' }
   /** the page is back from the back/forward cache */
@@ -54,3 +57,25 @@ export interface Connector {
   close(): void;
 }
 export type OnLink = (link: Link) => void;
+
+/**
+ * One side of the way between core and host, as the core sees it: `post` and `postMessage` of the dedicated worker, or
+ * plain calls where the core runs in the page (so that a channel which cannot be transferred is passed as it is).
+ * Messages that arrive before `listen` are kept by whoever implements it.
+ */
+export interface HostPort {
+  post(message: ToHost): void;
+  listen(handler: (message: FromHost) => void): void;
+}
+
+/** `startCore` of core.ts. Never throws; runs until the host's worker or page ends. */
+export type StartCore = (host: HostPort) => void;
+
+/**
+ * `createConnector` of connector.ts. The core passes it every message of the host through `onHost`, `suspended` and
+ * `resumed` included, except `port`.
+ */
+export type CreateConnector = (
+  post: (message: ToHost) => void,
+  onLink: OnLink,
+) => Connector & { onHost(message: FromHost): void };
