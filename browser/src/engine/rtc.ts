@@ -8,6 +8,9 @@
 
 /** core → host */
 export type ToHost =
+  /** the core runs. The host keeps everything until it hears this, so that nothing is lost where a dedicated worker
+   * cannot start (CSP) and the core runs in the page instead */
+  | { type: 'ready' }
   /** make a connection that offers; answered by `offer` or `closed` */
   | { type: 'offer'; id: string; ice: RTCIceServer[] }
   /** make a connection from a remote offer; answered by `answer` or `closed` */
@@ -22,6 +25,8 @@ export type FromHost =
   | { type: 'answer'; id: string; sdp: string }
   /** the data channel, transferred (to a dedicated worker) or passed along (in the page); binaryType arraybuffer */
   | { type: 'channel'; id: string; channel: RTCDataChannel }
+  /** the same, where the browser cannot transfer a channel: its data goes through this port (relay.ts) */
+  | { type: 'relay'; id: string; port: MessagePort }
   | { type: 'closed'; id: string }
   /** a port to the service worker (transferred to a dedicated worker): the core speaks ToEngine/FromEngine on it. A
    * further one replaces the former: the service worker was restarted */
@@ -33,11 +38,14 @@ export type FromHost =
 
 /**
  * A connected channel, as the connector (tracker and WebRTC) gives it to the swarm (peer wire). The swarm sets the
- * channel's handlers synchronously on receiving it.
+ * channel's handlers synchronously on receiving it. The channel's `close` event fires however the connection ends
+ * (page left, connection failed), perhaps twice.
  */
 export interface Link {
   id: string;
   infoHash: string;
+  /** how the other side names itself on the tracker, 40 hex digits */
+  peerId: string;
   channel: RTCDataChannel;
   /** closes the connection, and tells the host */
   close(): void;
@@ -78,4 +86,6 @@ export type StartCore = (host: HostPort) => void;
 export type CreateConnector = (
   post: (message: ToHost) => void,
   onLink: OnLink,
+  /** `peerId`: how we name ourselves on the trackers, 40 hex digits (BEP 3 peer_id); random if absent */
+  options?: { peerId?: string },
 ) => Connector & { onHost(message: FromHost): void };
