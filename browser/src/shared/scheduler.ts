@@ -1,0 +1,122 @@
+/**
+ * Choices of the swarm, as pure functions: how many requests a peer gets, which requests have waited too long, whom
+ * to unchoke, whether a page's request is taken on, and when the web seed steps in. Times are in milliseconds, rates
+ * in bytes per millisecond.
+ */
+import { blockBytes } from './wire.ts';
+
+/** How fast a peer has been. */
+export interface Pace {
+  /** bytes per millisecond while blocks were outstanding; 0 until known */
+  rate: number;
+  /** from request to block, smoothed; 0 until known */
+  latencyMs: number;
+}
+
+/** What a peer is taken to do before it has shown it: most of a household's uplink. */
+export const unknownPace: Pace = { rate: 1000, latencyMs: 150 };
+
+const minDepth = 4;
+const firstDepth = 16;
+const maxDepth = 192;
+/** work that a peer is given in advance: enough for the way there and back and a busy peer between */
+const aheadMs = 400;
+
+/**
+ * How many blocks may be outstanding at a peer: what it delivers in its latency and `aheadMs`, within what it queues
+ * (`reqq`). A peer that stalled gets one at a time until it delivers again.
+ */
+export function depth(pace: Pace, reqq: number, stalled: boolean): number {
+  if (stalled) return 1;
+  const blocks = pace.rate ? Math.ceil((pace.rate * (aheadMs + pace.latencyMs)) / blockBytes) : firstDepth;
+  return Math.max(1, Math.min(Math.max(blocks, minDepth), maxDepth, reqq));
+}
+
+/** The pace after `bytes` arrived in `elapsedMs` since the block before it, `latencyMs` after they were asked for. */
+export function learn(pace: Pace, bytes: number, elapsedMs: number, latencyMs: number): Pace {
+  const rate = bytes / Math.max(elapsedMs, 0.1);
+  return {
+    rate: pace.rate ? pace.rate + (rate - pace.rate) * 0.1 : Math.min(rate, unknownPace.rate),
+    latencyMs: pace.latencyMs ? pace.latencyMs + (latencyMs - pace.latencyMs) * 0.1 : latencyMs,
+  };
+}
+
+/** A peer from which nothing has come for this long, while blocks are outstanding, has stalled. */
+export function stallMs(pace: Pace): number {
+  return Math.min(6000, Math.max(700, 4 * (pace.latencyMs || unknownPace.latencyMs)));
+}
+
+/** What a request would meet. */
+export interface Offer {
+  /** bytes asked for */
+  bytes: number;
+  /** of these, how many some connected peer holds */
+  covered: number;
+  /** the peers that hold some of them, with the bytes that are outstanding at each */
+  peers: { pace: Pace; queued: number }[];
+  /** connections being made, or peers that the trackers know of and could be connected to */
+  coming: number;
+  /** time left to decide */
+  deadlineMs: number;
+  /** `offload` waits for connections in the making, `speed` does not */
+  prefer: 'speed' | 'offload';
+  peersOnly: boolean;
+}
+
+/**
+ * Whether to take a request on: `accept` if peers hold at least half of it and would be done by the deadline (the web
+ * seed does the rest), `wait` if they may later, `decline` if the page is better off with the origin. Without an
+ * origin (`peersOnly`) any peer that holds all of it will do.
+ */
+export function decide(offer: Offer): 'accept' | 'wait' | 'decline' {
+  if (offer.peersOnly) {
+    if (offer.covered === offer.bytes) return 'accept';
+    return offer.deadlineMs > 0 ? 'wait' : 'decline';
+  }
+  if (offer.covered * 2 >= offer.bytes && estimateMs(offer) <= offer.deadlineMs) return 'accept';
+  const patient = offer.prefer === 'offload' && offer.coming > 0;
+  return patient && offer.deadlineMs > 0 ? 'wait' : 'decline';
+}
+
+/** How long the peers together need for the bytes, after what they already have to do. */
+export function estimateMs(offer: Pick<Offer, 'bytes' | 'peers'>): number {
+  let rate = 0;
+  let queued = 0;
+  let latencyMs = Infinity;
+  for (const peer of offer.peers) {
+    rate += peer.pace.rate || unknownPace.rate;
+    queued += peer.queued;
+    latencyMs = Math.min(latencyMs, peer.pace.latencyMs || unknownPace.latencyMs);
+  }
+  return rate ? latencyMs + (queued + offer.bytes) / rate : Infinity;
+}
+
+/**
+ * Whether the web seed should fetch a piece that is due: at once if no peer holds it, otherwise when peers have not
+ * brought any of it for a while. `offload` gives them longer.
+ */
+export function seedNow(piece: { holders: number; idleMs: number }, prefer: 'speed' | 'offload'): boolean {
+  return piece.holders === 0 || piece.idleMs > (prefer === 'offload' ? 2000 : 500);
+}
+
+/** A peer as the choker sees it. */
+export interface Candidate {
+  interested: boolean;
+  unchoked: boolean;
+  /** when it was last choked or unchoked */
+  sinceMs: number;
+}
+
+/**
+ * Whom to unchoke: everybody interested while there are slots; beyond that those that have waited longest take the
+ * place of those that have held a slot longest, one in four slots a round.
+ */
+export function unchoke<C extends Candidate>(peers: readonly C[], slots: number): Set<C> {
+  const bySince = (a: C, b: C) => a.sinceMs - b.sinceMs;
+  const holding = peers.filter((peer) => peer.interested && peer.unchoked).sort(bySince);
+  const waiting = peers.filter((peer) => peer.interested && !peer.unchoked).sort(bySince);
+  const free = Math.max(0, slots - holding.length);
+  const turns = Math.min(Math.max(0, waiting.length - free), Math.ceil(slots / 4));
+  const stay = holding.slice(holding.length - Math.min(holding.length, Math.max(0, slots - free - turns)));
+  return new Set([...stay, ...waiting.slice(0, slots - stay.length)]);
+}
