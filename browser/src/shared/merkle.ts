@@ -1,0 +1,334 @@
+/**
+ * The hash trees of BitTorrent v2 (BEP 52), by which Planktos identifies and verifies every content.
+ *
+ * A content is cut into blocks of 16 KiB, the last one as short as it is. The leaves are the blocks' SHA-256; the leaf
+ * layer is filled up to a power of two with zero hashes, and
+ *
+ *     node = SHA256(left || right)
+ *
+ * up to the root, BEP 52's "pieces root". Nothing in the tree tells a leaf from a node, so a root means something only
+ * together with the content's size, from which the tree's height follows.
+ *
+ * The layer whose nodes cover one piece each is the "piece layer": it stands beside the root for every content longer
+ * than a piece, and makes each piece verifiable by itself. A content that is not longer than a piece has none, and its
+ * tree is only as wide as its own blocks need.
+ *
+ * internal/merkle is the same in Go; both are held to testdata/vectors/merkle.json.
+ *
+ * Roots are 64 lower-case hex digits, layers and proofs the concatenation of 32-byte hashes. SHA-256 is a parameter,
+ * and asynchronous, as browsers have it: several hashes are kept in flight, since one at a time is several times slower
+ * in Firefox. What it is given must not change before it has answered.
+ */
+
+/** Number of bytes under one leaf. */
+export const blockBytes = 16384;
+
+/** Length of a hash. */
+export const hashBytes = 32;
+
+/** SHA-256: `(data) => crypto.subtle.digest('SHA-256', data).then((b) => new Uint8Array(b))`. */
+export type Sha256 = (data: Uint8Array<ArrayBuffer>) => Promise<Uint8Array<ArrayBuffer>>;
+
+type Bytes = Uint8Array<ArrayBuffer>;
+
+/** Hashes in flight at once. */
+const inFlight = 16;
+
+/** Number of leaves that stand for bytes of a content. */
+export function blocks(size: number): number {
+  return size > 0 ? Math.ceil(size / blockBytes) : 0;
+}
+
+/** Layers above the leaves in the tree of a content of `size` bytes. */
+export function height(size: number): number {
+  return log2(blocks(size));
+}
+
+/** Whether `n` is a power of two of at least 16 KiB, as BEP 52 wants. */
+export function validPieceLength(n: number): boolean {
+  return Number.isSafeInteger(n) && n >= blockBytes && 2 ** log2(n) === n;
+}
+
+/** Number of hashes in a content's piece layer: one a piece, or 0 if the content is not longer than a piece. */
+export function layerLength(size: number, pieceLength: number): number {
+  return size <= pieceLength ? 0 : Math.ceil(size / pieceLength);
+}
+
+/** ⌈log2(n)⌉ for n >= 1, and 0 below; exact up to 2^53. */
+function log2(n: number): number {
+  let bits = 0;
+  for (let width = 1; width < n; width *= 2) bits++;
+  return bits;
+}
+
+/** Root of `data`: SHA-256 of nothing for no data. */
+export async function rootOf(sha256: Sha256, data: Bytes): Promise<string> {
+  if (data.length === 0) return toHex(await sha256(data));
+  return toHex(await subtree(sha256, data, height(data.length)));
+}
+
+/** Computes the root of content that comes in chunks. It keeps a node a level and at most one block of content. */
+export class Hasher {
+  readonly #sha256: Sha256;
+  readonly #stack: Stack;
+  #block = new Uint8Array(blockBytes);
+  #size = 0;
+  #tail: Promise<void> = Promise.resolve();
+
+  constructor(sha256: Sha256) {
+    this.#sha256 = sha256;
+    this.#stack = new Stack(sha256);
+  }
+
+  /** Number of bytes hashed. */
+  get size(): number {
+    return this.#size;
+  }
+
+  /**
+   * Adds a chunk, which must not change until the promise resolves. Waiting for it before the next push is what bounds
+   * memory; pushes that do not wait are hashed in their order all the same. Once one has failed, all do.
+   */
+  push(chunk: Bytes): Promise<void> {
+    this.#tail = this.#tail.then(() => this.#add(chunk));
+    return this.#tail;
+  }
+
+  async #add(chunk: Bytes): Promise<void> {
+    let leaves: Promise<Bytes>[] = [];
+    for (let at = 0; at < chunk.length; ) {
+      const filled = this.#size % blockBytes;
+      const part = chunk.subarray(at, at + blockBytes - filled);
+      at += part.length;
+      this.#size += part.length;
+      if (part.length === blockBytes) {
+        leaves.push(this.#sha256(part));
+      } else {
+        this.#block.set(part, filled);
+        if (filled + part.length === blockBytes) {
+          leaves.push(this.#sha256(this.#block));
+          this.#block = new Uint8Array(blockBytes);
+        }
+      }
+      if (leaves.length === inFlight) {
+        await this.#stack.push(await Promise.all(leaves));
+        leaves = [];
+      }
+    }
+    await this.#stack.push(await Promise.all(leaves));
+  }
+
+  /** The root of all that was pushed. Call it once, after the last push. */
+  async finish(): Promise<string> {
+    await this.#tail;
+    const filled = this.#size % blockBytes;
+    if (filled > 0 || this.#size === 0) await this.#stack.push([await this.#sha256(this.#block.slice(0, filled))]);
+    return toHex(await this.#stack.root(0, height(this.#size)));
+  }
+}
+
+/** One piece of a content, for `verifyPiece`. */
+export interface Piece {
+  /** the whole piece: `pieceLength` bytes, or what remains in the last one */
+  data: Bytes;
+  contentSize: number;
+  pieceLength: number;
+  /** of the piece in its content, from 0 */
+  index: number;
+  root: string;
+  /** the piece layer, as `verifyLayer` has accepted it; unused, and may be empty, if the content has none */
+  layer: Uint8Array;
+}
+
+/** Whether the piece is what the tree says it is. */
+export async function verifyPiece(sha256: Sha256, piece: Piece): Promise<boolean> {
+  const { data, contentSize, pieceLength, index, root, layer } = piece;
+  if (!validSize(contentSize) || !validPieceLength(pieceLength) || !Number.isSafeInteger(index) || index < 0) return false;
+  const start = index * pieceLength;
+  if (index > 0 && start >= contentSize) return false;
+  if (data.length !== Math.min(pieceLength, contentSize - start)) return false;
+  const pieces = layerLength(contentSize, pieceLength);
+  if (pieces === 0) return (await rootOf(sha256, data)) === root;
+  if (layer.length !== pieces * hashBytes) return false;
+  const want = toHex(layer.subarray(index * hashBytes, (index + 1) * hashBytes));
+  return toHex(await subtree(sha256, data, log2(pieceLength / blockBytes))) === want;
+}
+
+/**
+ * Whether `layer` is the piece layer of the content with this root and size: `layerLength` hashes that lead to the root.
+ * A content that has no layer has the empty one, which says nothing of its root.
+ */
+export async function verifyLayer(
+  sha256: Sha256,
+  root: string,
+  size: number,
+  pieceLength: number,
+  layer: Uint8Array,
+): Promise<boolean> {
+  if (!validSize(size) || !validPieceLength(pieceLength)) return false;
+  const pieces = layerLength(size, pieceLength);
+  if (layer.length !== pieces * hashBytes) return false;
+  return pieces === 0 || toHex(await layerRoot(sha256, layer, log2(pieceLength / blockBytes))) === root;
+}
+
+/** The most hashes of its base layer that a request may ask for, BEP 52's recommendation. */
+export const maxRequest = 512;
+
+/**
+ * Asks for hashes of a content's tree, with the proof that they belong to it: the body of BEP 52's messages 21 (hash
+ * request), 22 (hashes) and 23 (hash reject).
+ *
+ * The answer is `length` hashes of the base layer followed by uncle hashes, the lowest first. Of the `proofLayers`
+ * layers above the base those below and at the root of the `length` hashes need no uncle, as they follow from the
+ * hashes: uncles = max(0, proofLayers - (log2(length) - 1)).
+ */
+export interface HashRequest {
+  root: string;
+  /** layer of the hashes, counted from the leaves: 0 are the leaves */
+  base: number;
+  /** of the first hash in its layer; a multiple of `length` */
+  index: number;
+  /** number of hashes, a power of two from 2 to `maxRequest` */
+  length: number;
+  /** layers above the base layer to prove, at most up to the one below the root */
+  proofLayers: number;
+}
+
+/** The `proofLayers` by which hashes of layer `base` are proven up to the root. */
+export function proofLayersToRoot(size: number, base: number): number {
+  return Math.max(0, height(size) - 1 - base);
+}
+
+/** Whether the request can be asked of a content of `size` bytes. */
+export function validRequest(size: number, request: HashRequest): boolean {
+  const { base, index, length, proofLayers } = request;
+  if (!validSize(size) || ![base, index, length, proofLayers].every((n) => Number.isSafeInteger(n) && n >= 0)) return false;
+  if (base >= height(size)) return false;
+  const width = 2 ** (height(size) - base);
+  if (length < 2 || length > Math.min(maxRequest, width) || 2 ** log2(length) !== length) return false;
+  return index % length === 0 && index + length <= width && proofLayers < height(size) - base;
+}
+
+/** Number of hashes in the answer to a valid request. */
+export function hashCount(request: HashRequest): number {
+  return request.length + uncles(request);
+}
+
+function uncles(request: HashRequest): number {
+  return Math.max(0, request.proofLayers - (log2(request.length) - 1));
+}
+
+/**
+ * Whether `hashes` answer the request, for a content of `size` bytes, and lead to its root. A request whose
+ * `proofLayers` stop short of the root (see `proofLayersToRoot`) cannot be verified.
+ */
+export async function verifyHashes(
+  sha256: Sha256,
+  size: number,
+  request: HashRequest,
+  hashes: Uint8Array,
+): Promise<boolean> {
+  if (!validRequest(size, request)) return false;
+  const levels = log2(request.length);
+  if (levels + uncles(request) !== height(size) - request.base) return false;
+  if (hashes.length !== hashCount(request) * hashBytes) return false;
+  let acc = await layerRoot(sha256, hashes.subarray(0, request.length * hashBytes), request.base);
+  let position = request.index / request.length;
+  for (let at = request.length * hashBytes; at < hashes.length; at += hashBytes) {
+    const uncle = hashes.subarray(at, at + hashBytes);
+    acc = position % 2 === 1 ? await node(sha256, uncle, acc) : await node(sha256, acc, uncle);
+    position = Math.floor(position / 2);
+  }
+  return toHex(acc) === request.root;
+}
+
+function validSize(size: number): boolean {
+  return Number.isSafeInteger(size) && size >= 0;
+}
+
+/** SHA256(left || right) */
+function node(sha256: Sha256, left: Uint8Array, right: Uint8Array): Promise<Bytes> {
+  const both = new Uint8Array(2 * hashBytes);
+  both.set(left);
+  both.set(right, hashBytes);
+  return sha256(both);
+}
+
+/** Root of data, not empty, in a tree of 2^height blocks, the missing ones zero leaves. */
+async function subtree(sha256: Sha256, data: Bytes, height: number): Promise<Uint8Array> {
+  const stack = new Stack(sha256);
+  for (let at = 0; at < data.length; ) {
+    const leaves: Promise<Bytes>[] = [];
+    for (; leaves.length < inFlight && at < data.length; at += blockBytes) {
+      leaves.push(sha256(data.subarray(at, at + blockBytes)));
+    }
+    await stack.push(await Promise.all(leaves));
+  }
+  return stack.root(0, height);
+}
+
+/** Root of the tree of which `layer`, not empty, stands `base` layers above the leaves. */
+async function layerRoot(sha256: Sha256, layer: Uint8Array, base: number): Promise<Uint8Array> {
+  const stack = new Stack(sha256);
+  for (let at = 0; at < layer.length; ) {
+    const nodes: Uint8Array[] = [];
+    for (; nodes.length < 2 * inFlight && at < layer.length; at += hashBytes) {
+      nodes.push(layer.subarray(at, at + hashBytes));
+    }
+    await stack.push(nodes);
+  }
+  return stack.root(base, log2(layer.length / hashBytes));
+}
+
+/**
+ * Folds a layer of nodes, pushed from left to right, into the roots of complete subtrees: `#nodes[k]` is the root of one
+ * with 2^k pushed nodes, where bit k of their number is set.
+ */
+class Stack {
+  readonly #sha256: Sha256;
+  readonly #nodes: (Uint8Array | undefined)[] = [];
+
+  constructor(sha256: Sha256) {
+    this.#sha256 = sha256;
+  }
+
+  /** Adds nodes, a few at a time: all pairs of a level are hashed at once. */
+  async push(nodes: Uint8Array[]): Promise<void> {
+    for (let level = 0; nodes.length > 0; level++) {
+      const held = this.#nodes[level];
+      const row = held ? [held, ...nodes] : nodes;
+      const above: Promise<Uint8Array>[] = [];
+      for (let i = 0; i + 1 < row.length; i += 2) above.push(node(this.#sha256, row[i]!, row[i + 1]!));
+      this.#nodes[level] = row.length % 2 === 1 ? row.at(-1) : undefined;
+      nodes = await Promise.all(above);
+    }
+  }
+
+  /**
+   * Root over 2^height nodes, at least as many as were pushed. The nodes stand `base` layers above the leaves; the
+   * missing ones are roots of zero leaves.
+   */
+  async root(base: number, height: number): Promise<Uint8Array> {
+    const whole = this.#nodes[height];
+    if (whole) return whole;
+    // pad is the root of a subtree of zero leaves, acc that of the one of the same width with the first missing node.
+    let pad: Uint8Array = new Uint8Array(hashBytes);
+    for (let level = 0; level < base; level++) pad = await node(this.#sha256, pad, pad);
+    let acc = pad;
+    for (let level = 0; level < height; level++) {
+      const left = this.#nodes[level];
+      const padAbove = node(this.#sha256, pad, pad);
+      const accAbove = left ? node(this.#sha256, left, acc) : acc === pad ? padAbove : node(this.#sha256, acc, pad);
+      [acc, pad] = await Promise.all([accAbove, padAbove]);
+    }
+    return acc;
+  }
+}
+
+const digits = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, '0'));
+
+function toHex(bytes: Uint8Array): string {
+  let text = '';
+  for (const byte of bytes) text += digits[byte]!;
+  return text;
+}
