@@ -1,0 +1,87 @@
+/**
+ * The main job: what one visitor has, the next one gets from it. The first visitor loads a page of pictures from the
+ * origin; the second one, once its worker is in control, gets at least nine tenths of what that page needs from the
+ * first, by Planktos's own count and by the origin's, and every picture is what the site's owner put there.
+ *
+ * `--prefer offload`: on loopback the origin wins any race on speed.
+ */
+import assert from 'node:assert/strict';
+import { after, test } from 'node:test';
+import { launch, visitor } from './harness/browsers.ts';
+import { isContent, origin, quiet } from './harness/origin.ts';
+import { brokenPictures, connected, explained, fetchIn, holds, open, stats } from './harness/page.ts';
+import { serve } from './harness/planktos.ts';
+import { galleryPictures, makeSite } from './harness/site.ts';
+
+const browser = await launch({ after }, 'chrome');
+const gallery = new Set(galleryPictures);
+
+test('the second visitor gets the pictures from the first', { timeout: 90_000 }, async (t) => {
+  const site = await makeSite(t);
+  const host = await origin(t, (await serve(t, site.dir, '--prefer', 'offload')).url);
+  const needed = galleryPictures.reduce((total, path) => total + site.size(path), 0);
+
+  const first = await visitor(t, browser);
+  const second = await visitor(t, browser);
+  await explained([first, second], async () => {
+    assert.equal(await open(first.page, host.url), 'peers');
+    assert.equal(await open(first.page, `${host.url}gallery.html`), 'peers');
+    assert.deepEqual(await brokenPictures(first.page), []);
+    await holds(first.page, needed);
+
+    assert.equal(await open(second.page, host.url), 'peers');
+    await Promise.all([connected(first.page), connected(second.page)]);
+    await quiet(host, isContent); // the second visitor's own first page is taken in from its HTTP cache: no more requests
+    host.reset();
+    const before = await stats(first.page);
+
+    assert.equal(await open(second.page, `${host.url}gallery.html`), 'peers');
+    assert.deepEqual(await brokenPictures(second.page), []);
+    await holds(second.page, needed);
+
+    const sent = host.bytes((path) => gallery.has(path) || /^planktos\/[0-9a-f]{64}$/.test(path));
+    assert.ok(sent <= needed * 0.1, `the origin sent ${sent} of ${needed} bytes of the pictures`);
+    const { page, snapshot } = { page: (await stats(second.page)).page, snapshot: await second.page.evaluate(() => window.planktos.snapshot) };
+    assert.ok(page.peers >= needed * 0.9, `peers gave ${page.peers} of ${needed} bytes: ${JSON.stringify(page)}`);
+    const uploaded = (await stats(first.page)).uploaded - before.uploaded;
+    assert.ok(uploaded >= needed * 0.9, `the first visitor uploaded ${uploaded} of ${needed} bytes`);
+    assert.match(snapshot, /^[0-9a-f]{64}$/);
+
+    for (const path of galleryPictures) {
+      assert.equal((await fetchIn(second.page, path)).sha256, site.hash(path), path);
+    }
+    assert.deepEqual(first.errors.concat(second.errors), []);
+    t.diagnostic(`origin ${sent}, peers ${page.peers} of ${needed} bytes that the page needs`);
+  });
+});
+
+test('what a visitor has, it does not ask for again', { timeout: 60_000 }, async (t) => {
+  const site = await makeSite(t, { large: false });
+  const host = await origin(t, (await serve(t, site.dir)).url);
+  const only = await visitor(t, browser);
+  await explained([only], async () => {
+    await open(only.page, host.url);
+    await open(only.page, `${host.url}gallery.html`);
+    assert.deepEqual(await brokenPictures(only.page), []);
+    await holds(only.page, galleryPictures.reduce((total, path) => total + site.size(path), 0));
+    host.reset();
+    await open(only.page, `${host.url}gallery.html`);
+    assert.deepEqual(await brokenPictures(only.page), []);
+    assert.equal(host.bytes((path) => gallery.has(path)), 0);
+    const { page } = await stats(only.page);
+    assert.ok(page.store > 0, `nothing came from the store: ${JSON.stringify(page)}`);
+  });
+});
+
+test('a single visitor costs the origin no more than plain HTTP', { timeout: 60_000 }, async (t) => {
+  const site = await makeSite(t, { large: false });
+  const host = await origin(t, (await serve(t, site.dir)).url);
+  const only = await visitor(t, browser);
+  await explained([only], async () => {
+    await open(only.page, host.url);
+    await quiet(host, isContent);
+    for (const { path } of host.requests.filter(({ path, status }) => isContent(path) && status === 200)) {
+      assert.equal(host.count((each) => each === path), 1, `${path} was fetched more than once`);
+    }
+  });
+});

@@ -1,0 +1,37 @@
+/** Chromium and Firefox give each other what they have, both ways. */
+import assert from 'node:assert/strict';
+import { after, test } from 'node:test';
+import { launch, visitor } from './harness/browsers.ts';
+import { isContent, origin, quiet } from './harness/origin.ts';
+import { brokenPictures, connected, explained, fetchIn, holds, open, stats } from './harness/page.ts';
+import { serve } from './harness/planktos.ts';
+import { galleryPictures, makeSite } from './harness/site.ts';
+
+const browsers = { chrome: await launch({ after }, 'chrome'), firefox: await launch({ after }, 'firefox') };
+
+for (const [from, to] of [['chrome', 'firefox'], ['firefox', 'chrome'], ['firefox', 'firefox']] as const) {
+  test(`from ${from} to ${to}`, { timeout: 120_000 }, async (t) => {
+    const site = await makeSite(t, { large: false });
+    const host = await origin(t, (await serve(t, site.dir, '--prefer', 'offload')).url);
+    const needed = galleryPictures.reduce((total, path) => total + site.size(path), 0);
+    const giver = await visitor(t, browsers[from]);
+    const taker = await visitor(t, browsers[to]);
+    await explained([giver, taker], async () => {
+      await open(giver.page, host.url);
+      await open(giver.page, `${host.url}gallery.html`);
+      assert.deepEqual(await brokenPictures(giver.page), []);
+      await holds(giver.page, needed);
+
+      await open(taker.page, host.url);
+      await Promise.all([connected(giver.page), connected(taker.page)]);
+      await quiet(host, isContent);
+      await open(taker.page, `${host.url}gallery.html`);
+      assert.deepEqual(await brokenPictures(taker.page), []);
+      await holds(taker.page, needed);
+      const { page } = await stats(taker.page);
+      assert.ok(page.peers >= needed * 0.9, `peers gave ${page.peers} of ${needed} bytes: ${JSON.stringify(page)}`);
+      for (const path of galleryPictures) assert.equal((await fetchIn(taker.page, path)).sha256, site.hash(path), path);
+      assert.deepEqual(giver.errors.concat(taker.errors), []);
+    });
+  });
+}
