@@ -32,11 +32,15 @@ export function depth(pace: Pace, reqq: number, stalled: boolean): number {
   return Math.max(1, Math.min(Math.max(blocks, minDepth), maxDepth, reqq));
 }
 
-/** The pace after `bytes` arrived in `elapsedMs` since the block before it, `latencyMs` after they were asked for. */
+/**
+ * The pace after `bytes` arrived in `elapsedMs` since the block before it, `latencyMs` after they were asked for. The
+ * mean is of time per byte: several blocks arrive in one message, and so at no distance from each other.
+ */
 export function learn(pace: Pace, bytes: number, elapsedMs: number, latencyMs: number): Pace {
-  const rate = bytes / Math.max(elapsedMs, 0.1);
+  const perByte = elapsedMs / bytes;
+  const before = 1 / (pace.rate || unknownPace.rate);
   return {
-    rate: pace.rate ? pace.rate + (rate - pace.rate) * 0.1 : Math.min(rate, unknownPace.rate),
+    rate: 1 / Math.max(before + (perByte - before) * 0.1, 1e-6),
     latencyMs: pace.latencyMs ? pace.latencyMs + (latencyMs - pace.latencyMs) * 0.1 : latencyMs,
   };
 }
@@ -92,31 +96,35 @@ export function estimateMs(offer: Pick<Offer, 'bytes' | 'peers'>): number {
 }
 
 /**
- * Whether the web seed should fetch a piece that is due: at once if no peer holds it, otherwise when peers have not
- * brought any of it for a while. `offload` gives them longer.
+ * Whether the web seed should fetch a piece that is due: at once if no peer holds it, otherwise when peers have brought
+ * none of it for as long as the origin alone would take (`originMs`). `offload` gives them longer.
  */
-export function seedNow(piece: { holders: number; idleMs: number }, prefer: 'speed' | 'offload'): boolean {
-  return piece.holders === 0 || piece.idleMs > (prefer === 'offload' ? 2000 : 500);
+export function seedNow(
+  piece: { holders: number; idleMs: number; originMs: number },
+  prefer: 'speed' | 'offload',
+): boolean {
+  const patience = Math.min(2000, Math.max(250, piece.originMs)) + (prefer === 'offload' ? 2000 : 0);
+  return piece.holders === 0 || piece.idleMs > patience;
 }
 
 /** A peer as the choker sees it. */
 export interface Candidate {
   interested: boolean;
-  unchoked: boolean;
+  choked: boolean;
   /** when it was last choked or unchoked */
   sinceMs: number;
 }
 
 /**
- * Whom to unchoke: everybody interested while there are slots; beyond that those that have waited longest take the
- * place of those that have held a slot longest, one in four slots a round.
+ * Whom to unchoke: everybody interested while there are slots. Beyond that, and if it is time to `rotate`, those that
+ * have waited longest take the place of those that have held a slot longest, a quarter of the slots at a time.
  */
-export function unchoke<C extends Candidate>(peers: readonly C[], slots: number): Set<C> {
+export function unchoke<C extends Candidate>(peers: readonly C[], slots: number, rotate: boolean): Set<C> {
   const bySince = (a: C, b: C) => a.sinceMs - b.sinceMs;
-  const holding = peers.filter((peer) => peer.interested && peer.unchoked).sort(bySince);
-  const waiting = peers.filter((peer) => peer.interested && !peer.unchoked).sort(bySince);
+  const holding = peers.filter((peer) => peer.interested && !peer.choked).sort(bySince);
+  const waiting = peers.filter((peer) => peer.interested && peer.choked).sort(bySince);
   const free = Math.max(0, slots - holding.length);
-  const turns = Math.min(Math.max(0, waiting.length - free), Math.ceil(slots / 4));
-  const stay = holding.slice(holding.length - Math.min(holding.length, Math.max(0, slots - free - turns)));
+  const turns = rotate ? Math.min(Math.max(0, waiting.length - free), Math.ceil(slots / 4)) : 0;
+  const stay = holding.slice(Math.max(0, holding.length - (slots - free - turns)));
   return new Set([...stay, ...waiting.slice(0, slots - stay.length)]);
 }
