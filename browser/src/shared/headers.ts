@@ -1,0 +1,49 @@
+/** Which responses may be kept, and which of their headers belong to the content rather than to one transfer. */
+
+export type HeaderList = [name: string, value: string][];
+
+/** The part of `Headers` that is read here. */
+export interface HeaderReader {
+  get(name: string): string | null;
+  forEach(each: (value: string, name: string) => void): void;
+}
+
+/**
+ * Headers of one transfer, of one moment, or of an encoding that the body no longer has. `clear-site-data` is an order
+ * to be carried out once.
+ */
+const transfer = new Set(
+  (
+    'accept-ranges age alt-svc clear-site-data connection content-encoding content-length content-range date ' +
+    'keep-alive proxy-authenticate server-timing set-cookie te trailer transfer-encoding upgrade vary'
+  ).split(' '),
+);
+
+/** The headers worth keeping with a content. */
+export function keptHeaders(headers: HeaderReader): HeaderList {
+  const kept: HeaderList = [];
+  headers.forEach((value, name) => {
+    if (!transfer.has(name.toLowerCase())) kept.push([name, value]);
+  });
+  return kept;
+}
+
+/** Whether the response is for one visitor only: never stored, never shared. */
+export function isPrivate(headers: HeaderReader): boolean {
+  return (
+    /(^|[\s,])(private|no-store)\b/i.test(headers.get('cache-control') ?? '') ||
+    /\*|\b(cookie|authorization)\b/i.test(headers.get('vary') ?? '')
+  );
+}
+
+/**
+ * Headers that protect a page rather than describe it: what one document of a site was sent with says what another one
+ * would have been sent with, when the origin cannot be asked.
+ */
+export function protectiveHeaders(headers: HeaderList): HeaderList {
+  return headers.filter(([name]) =>
+    /^(content-security-policy|cross-origin-|x-frame-options$|x-content-type-options$|referrer-policy$|permissions-policy$|origin-agent-cluster$|document-policy)/i.test(
+      name,
+    ),
+  );
+}

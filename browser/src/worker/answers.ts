@@ -1,0 +1,67 @@
+/** Responses that the worker makes itself. */
+import { headersFor } from '../shared/manifest.ts';
+import type { FileRow } from '../shared/manifest.ts';
+import { mediaType } from '../shared/mediatype.ts';
+import { allowsScript } from '../shared/csp.ts';
+import type { HeaderList } from '../shared/headers.ts';
+import { TagInjector } from '../shared/html.ts';
+import type { ByteRange } from '../shared/ranges.ts';
+import { contentRange } from '../shared/ranges.ts';
+import type { Learnt } from './content.ts';
+import type { Site } from './site.ts';
+import type { Snapshot } from './snapshots.ts';
+
+/**
+ * The headers of a content under a path: those the origin sent with it; else the manifest's rules. `shield` stands in
+ * for a document's own where neither is known.
+ */
+export function headersOf(snapshot: Snapshot, [path]: FileRow, known?: Learnt, shield: HeaderList = []): Headers {
+  const headers = new Headers({ 'content-type': mediaType(path) });
+  for (const [name, value] of known?.headers ?? [...shield, ...headersFor(snapshot.root, path)]) headers.set(name, value);
+  return headers;
+}
+
+/** 200, or 206 for a range. `body` is what the range asks for, and `size` that of the whole content. */
+export function answer(body: BodyInit, headers: Headers, size: number, range?: ByteRange): Response {
+  headers.set('accept-ranges', 'bytes');
+  headers.set('content-length', String(range ? range.end - range.start : size));
+  if (range) headers.set('content-range', contentRange(range, size));
+  return new Response(body, range ? { status: 206, statusText: 'Partial Content', headers } : { headers });
+}
+
+/** 416 (RFC 9110, 15.5.17). */
+export const unsatisfiable = (size: number): Response =>
+  new Response(null, {
+    status: 416,
+    statusText: 'Range Not Satisfiable',
+    headers: { 'content-range': contentRange(undefined, size) },
+  });
+
+/**
+ * The document with the script tag, if it is HTML that lacks it, may have it, and sharing is possible. An altered body
+ * loses the headers that spoke of its bytes.
+ */
+export function withTag(site: Site, response: Response): Response {
+  const { headers, status, statusText, body } = response;
+  const type = headers.get('content-type') ?? '';
+  const script = site.scope + 'planktos/install.js';
+  if (
+    !body ||
+    status !== 200 ||
+    !/^text\/html/i.test(type) ||
+    /utf-?16/i.test(type) ||
+    headers.has('content-disposition') ||
+    !site.mayShare() ||
+    !allowsScript(headers.get('content-security-policy'), script)
+  ) {
+    return response;
+  }
+  const injector = new TagInjector(`<script src="${new URL(script).pathname}"></script>`);
+  const transform = new TransformStream<Uint8Array<ArrayBuffer>, Uint8Array<ArrayBuffer>>({
+    transform: (chunk, controller) => injector.push(chunk).forEach((part) => controller.enqueue(part)),
+    flush: (controller) => injector.push(undefined).forEach((part) => controller.enqueue(part)),
+  });
+  const changed = new Headers(headers);
+  for (const name of ['content-length', 'content-encoding', 'etag', 'accept-ranges']) changed.delete(name);
+  return new Response(body.pipeThrough(transform), { status, statusText, headers: changed });
+}

@@ -1,0 +1,86 @@
+/**
+ * Which snapshot each page lives on. A page keeps the snapshot it was loaded from; what the browser introduces later
+ * (frames of srcdoc, blob workers: ids never seen before) inherits it by its referrer, then from the only live one.
+ */
+import type { WorkerMessage } from '../shared/messages.ts';
+import type { Client, Site } from './site.ts';
+
+declare const self: ServiceWorkerGlobalScope;
+
+/** A client's id is known before its page is: within this time it is not taken for dead, nor is one in the back/forward cache. */
+const graceMs = 10 * 60 * 1000;
+
+/** Pins that wait for the manifest. */
+const pending = new Map<string, Promise<unknown>>();
+
+/** Says a message to a page. Pages without install.js, and those gone, do not hear it. */
+export function post(id: string, message: WorkerMessage): void {
+  void self.clients.get(id).then((client) => client?.postMessage(message), () => {});
+}
+
+export function broadcast(message: WorkerMessage, except?: string): void {
+  void self.clients.matchAll().then((all) => {
+    for (const client of all) if (client.id !== except) client.postMessage(message);
+  });
+}
+
+/** Sets the snapshot of a client; the empty string leaves it to the network. */
+export function pin(site: Site, id: string, snapshot = ''): Client {
+  const client: Client = { snapshot, atMs: Date.now(), base: { ...site.totals } };
+  if (id) {
+    site.clients.set(id, client);
+    void site.save();
+  }
+  return client;
+}
+
+/** Pins a client as soon as the newest snapshot is known. */
+export async function pinLater(site: Site, id: string, validated: Promise<unknown>): Promise<void> {
+  const pinned = validated.then(() => pin(site, id, site.snapshots.current?.id));
+  pending.set(id, pinned);
+  await pinned.finally(() => pending.delete(id));
+}
+
+/** The client that a request comes from. */
+export async function clientOf(site: Site, event: FetchEvent): Promise<Client | undefined> {
+  const id = event.clientId;
+  await pending.get(id);
+  const known = site.clients.get(id);
+  if (known) return known;
+  const snapshot = (await byReferrer(site, event.request.referrer)) ?? onlyOne(site);
+  return snapshot === undefined ? undefined : pin(site, id, snapshot);
+}
+
+/** The client of a page that speaks. One that was there before the worker lives on the newest snapshot. */
+export async function clientOfPage(site: Site, id: string): Promise<Client> {
+  await pending.get(id);
+  return site.clients.get(id) ?? pin(site, id, site.snapshots.current?.id);
+}
+
+async function byReferrer(site: Site, referrer: string): Promise<string | undefined> {
+  if (!referrer) return undefined;
+  const all = await self.clients.matchAll({ type: 'all' });
+  const found = all.find(({ id, url }) => site.clients.has(id) && url.replace(/#.*/s, '') === referrer);
+  return found && site.clients.get(found.id)!.snapshot;
+}
+
+/** The only snapshot in use; a page that was there before the worker lives on the newest, if no other is in use. */
+function onlyOne(site: Site): string | undefined {
+  const { live, current } = site.snapshots;
+  const [only] = live.keys();
+  return live.size === 1 && current ? only : undefined;
+}
+
+/** Forgets clients that are gone, and the snapshots that only they used. */
+export async function tidy(site: Site): Promise<void> {
+  const alive = new Set((await self.clients.matchAll({ type: 'all', includeUncontrolled: true })).map(({ id }) => id));
+  for (const [id, { atMs }] of site.clients) {
+    if (!alive.has(id) && Date.now() - atMs > graceMs) site.clients.delete(id);
+  }
+  for (const id of [...site.snapshots.live.keys()]) await site.snapshots.remove(id);
+}
+
+/** Whether no page of the site is open: a navigation now begins a visit. */
+export async function visitBegins(): Promise<boolean> {
+  return !(await self.clients.matchAll({ type: 'window' })).length;
+}

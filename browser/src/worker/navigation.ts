@@ -1,0 +1,88 @@
+/** Navigations: the newest document, from the store where the origin says that it still is, or says nothing. */
+import { encodePath } from '../shared/manifest.ts';
+import type { FileRow } from '../shared/manifest.ts';
+import type { HeaderList } from '../shared/headers.ts';
+import { patienceMs } from '../shared/policy.ts';
+import { answer, headersOf, withTag } from './answers.ts';
+import { pinLater, tidy, visitBegins } from './clients.ts';
+import { learnt, stored } from './content.ts';
+import { loader } from './loader.ts';
+import { capture, originFetch } from './origin.ts';
+import type { Site } from './site.ts';
+import { rewritten } from './site.ts';
+import { sleep } from './streams.ts';
+
+/** Whether the manifest has to be asked for again: a visit begins, the page is reloaded, or it is a while ago. */
+async function isDue(site: Site, { cache }: Request): Promise<boolean> {
+  // Going back and forward takes what is there (`force-cache`); every other cache mode but the default is a reload.
+  if (cache === 'force-cache') return !site.snapshots.current;
+  return cache !== 'default' || !site.snapshots.fresh || visitBegins();
+}
+
+/** Validates for a navigation, and gives its page the newest snapshot. */
+export async function begin(site: Site, event: FetchEvent): Promise<void> {
+  site.saveData = event.request.headers.has('save-data');
+  const due = await isDue(site, event.request);
+  if (await visitBegins()) site.paused = false;
+  // A slow origin does not hold the page back: it begins with the newest snapshot known.
+  const validated = due ? Promise.race([site.snapshots.validate(), sleep(patienceMs)]) : Promise.resolve();
+  await pinLater(site, event.resultingClientId, validated);
+  event.waitUntil(tidy(site));
+}
+
+export async function navigation(site: Site, event: FetchEvent, path: string): Promise<Response> {
+  const { request } = event;
+  const before = site.snapshots.current;
+  const record = await learnt(site, path);
+  const held = before && record && (await documentFor(site, path, false));
+  const begun = begin(site, event);
+  if (held) {
+    await begun;
+    const newest = site.snapshots.current === before ? held : await documentFor(site, path, false);
+    if (newest) return newest;
+  }
+
+  const fetching = originFetch(site, request);
+  const first = await Promise.race([fetching.catch(() => undefined), sleep(patienceMs)]);
+  if (first && first.status < 500) return fromOrigin(site, event, path, first, begun);
+
+  await begun;
+  const fallback =
+    (await documentFor(site, path, true)) ?? (request.destination === 'document' ? await loader(site, path) : undefined);
+  return fallback ?? fromOrigin(site, event, path, await fetching, begun);
+}
+
+/** The origin's own response: a redirect as a redirect; a document with the tag, and kept if it matches. */
+async function fromOrigin(site: Site, event: FetchEvent, path: string, response: Response, begun: Promise<void>): Promise<Response> {
+  await begun;
+  const snapshot = site.snapshots.current;
+  if (!snapshot || response.status !== 200 || (site.altered.get(path) ?? 0) >= rewritten) return withTag(site, response);
+  const rows = (await site.snapshots.targets(snapshot, path)).map(({ row }) => row);
+  const client = event.resultingClientId;
+  return withTag(site, await capture(site, response, { event, snapshot, path, rows, client }));
+}
+
+/**
+ * The stored document of the newest snapshot for a path, under the headers the origin gave it or the manifest gives
+ * it. In an outage also where only habit says which file the path means, and under another document's protection.
+ */
+async function documentFor(site: Site, path: string, outage: boolean): Promise<Response | undefined> {
+  const snapshot = site.snapshots.current;
+  if (!snapshot) return undefined;
+  const record = await learnt(site, path);
+  for (const { row, certain } of await site.snapshots.targets(snapshot, path)) {
+    const known = record?.hash === row[1] && record.size === row[2] ? record : undefined;
+    const ruled = certain && snapshot.root.headers.length > 0;
+    if (!known && !ruled && !outage) continue;
+    const blob = row[2] ? await stored(site, row, true) : new Blob();
+    if (!blob) continue;
+    // Relative URLs of a directory's index start from the directory.
+    if (isIndexOf(row, path)) return Response.redirect(site.scope + encodePath(path) + '/');
+    site.count('store', blob.size);
+    const shield = known ? [] : await site.records.get<HeaderList>('shield');
+    return withTag(site, answer(blob, headersOf(snapshot, row, known, shield), row[2]));
+  }
+  return undefined;
+}
+
+const isIndexOf = ([file]: FileRow, path: string): boolean => file === path + '/index.html';
