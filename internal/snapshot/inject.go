@@ -1,0 +1,105 @@
+package snapshot
+
+import (
+	"bytes"
+	"regexp"
+	"strings"
+
+	"golang.org/x/net/html"
+	"golang.org/x/net/html/atom"
+)
+
+// The tag stands between markers, by which it is known as ours and taken out again.
+const (
+	tagBegin = `<!--planktos--><script src="`
+	tagEnd   = `planktos/install.js"></script><!--/planktos-->`
+)
+
+// tag is what a page of a site with this base gets.
+func tag(base string) []byte { return []byte(tagBegin + base + tagEnd) }
+
+var injectedTag = regexp.MustCompile(regexp.QuoteMeta(tagBegin) + `[^"<>]*` + regexp.QuoteMeta(tagEnd))
+
+// Locate finds where in an HTML page the script tag goes: after the start tag of its head, or else of html, or else
+// after the doctype, or else at the start. It is false for a page that is to be left alone: one that carries the tag
+// already, or is not in an encoding that contains ASCII (UTF-16).
+func Locate(page []byte) (at int, ok bool) {
+	if bytes.IndexByte(page, 0) >= 0 || bytes.HasPrefix(page, []byte("\xff\xfe")) || bytes.HasPrefix(page, []byte("\xfe\xff")) {
+		return 0, false
+	}
+	const bom = "\ufeff"
+	if bytes.HasPrefix(page, []byte(bom)) {
+		at = len(bom)
+	}
+	if bytes.Contains(page, []byte("install.js")) && carriesTag(page) {
+		return 0, false
+	}
+	z := html.NewTokenizer(bytes.NewReader(page[at:]))
+	for offset := at; ; {
+		kind := z.Next()
+		raw := len(z.Raw())
+		offset += raw
+		switch kind {
+		case html.CommentToken:
+		case html.DoctypeToken:
+			at = offset
+		case html.TextToken:
+			// Only white space may stand before the head; other text begins the body.
+			if len(bytes.TrimSpace(z.Raw())) > 0 {
+				return at, true
+			}
+		case html.StartTagToken:
+			switch name, _ := z.TagName(); atom.Lookup(name) {
+			case atom.Html:
+				at = offset
+			case atom.Head:
+				return offset, true
+			default:
+				return at, true
+			}
+		default:
+			return at, true
+		}
+	}
+}
+
+// carriesTag tells whether the page has a script whose URL ends in planktos/install.js.
+func carriesTag(page []byte) bool {
+	z := html.NewTokenizer(bytes.NewReader(page))
+	for {
+		switch z.Next() {
+		case html.ErrorToken:
+			return false
+		case html.StartTagToken, html.SelfClosingTagToken:
+			name, more := z.TagName()
+			if atom.Lookup(name) != atom.Script {
+				continue
+			}
+			for more {
+				var key, value []byte
+				key, value, more = z.TagAttr()
+				if string(key) != "src" {
+					continue
+				}
+				src, _, _ := strings.Cut(strings.TrimSpace(string(value)), "?")
+				src, _, _ = strings.Cut(src, "#")
+				if src == "planktos/install.js" || strings.HasSuffix(src, "/planktos/install.js") {
+					return true
+				}
+			}
+		}
+	}
+}
+
+// Inject gives the page with the script tag of a site with this base. It gives the page itself where [Locate] says to
+// leave it alone.
+func Inject(page []byte, base string) []byte {
+	at, ok := Locate(page)
+	if !ok {
+		return page
+	}
+	return bytes.Join([][]byte{page[:at], page[at:]}, tag(base))
+}
+
+// Strip takes out what [Inject] put in, and nothing else.
+func Strip(page []byte) []byte { return injectedTag.ReplaceAll(page, nil) }
