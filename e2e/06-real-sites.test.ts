@@ -1,0 +1,121 @@
+/**
+ * Sites that nobody here wrote, out of npm packages, served unchanged by `planktos serve` and loaded by two visitors:
+ * they look right, and say on the console nothing but what they say over plain HTTP.
+ */
+import assert from 'node:assert/strict';
+import { cp, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { after, test } from 'node:test';
+import type { Page } from 'puppeteer-core';
+import { launch, visitor } from './harness/browsers.ts';
+import { temporaryFolder } from './harness/cleanup.ts';
+import type { Scope } from './harness/cleanup.ts';
+import { connected, explained, open } from './harness/page.ts';
+import { root, serve } from './harness/planktos.ts';
+import { staticHost } from './harness/static.ts';
+
+const browser = await launch({ after }, 'chrome');
+
+interface RealSite {
+  name: string;
+  /** copies the site into a folder */
+  make(dir: string): Promise<void>;
+  /** pages to load, in order */
+  pages: string[];
+  /** a condition, run in the page, that holds when the page works */
+  works: string;
+}
+
+const packages = join(root, 'node_modules');
+const sites: RealSite[] = [
+  {
+    name: 'swagger-ui',
+    make: (dir) => cp(join(packages, 'swagger-ui-dist'), dir, { recursive: true }),
+    pages: ['', 'index.html'],
+    works: "document.querySelector('#swagger-ui .topbar') !== null",
+  },
+  {
+    name: 'reveal.js',
+    make: (dir) => cp(join(packages, 'reveal.js'), dir, { recursive: true }),
+    pages: ['index.html', 'demo.html', 'index.html'],
+    works: "document.querySelector('.reveal.ready .slides section.present') !== null",
+  },
+  {
+    // The package has the viewer's parts and no page: this one is its documentation's, over a document of one page.
+    name: 'pdf.js',
+    make: async (dir) => {
+      await cp(join(packages, 'pdfjs-dist'), dir, { recursive: true });
+      await writeFile(join(dir, 'one.pdf'), onePagePdf());
+      await writeFile(join(dir, 'index.html'), pdfPage);
+    },
+    pages: ['', ''],
+    works: "document.querySelector('.pdfViewer .page .textLayer')?.textContent === 'Plankton'",
+  },
+];
+
+for (const site of sites) {
+  test(site.name, { timeout: 120_000 }, async (t) => {
+    const dir = await temporaryFolder(t, site.name);
+    await site.make(dir);
+    const plain = await consoleOf(t, await staticHost(t, dir), site, false);
+    const { url } = await serve(t, dir);
+    const first = await consoleOf(t, url, site, true);
+    const second = await consoleOf(t, url, site, true);
+    const known = new Set(plain.errors);
+    assert.deepEqual(first.errors.filter((line) => !known.has(line)), [], 'the first visitor');
+    assert.deepEqual(second.errors.filter((line) => !known.has(line)), [], 'the second visitor');
+    await Promise.all([connected(first.page), connected(second.page)]);
+  });
+}
+
+/** Loads the site's pages and gives the errors they had, with the host's own address left out. */
+async function consoleOf(scope: Scope, url: string, site: RealSite, planktos: boolean): Promise<{ page: Page; errors: string[] }> {
+  const who = await visitor(scope, browser);
+  await explained([who], async () => {
+    for (const path of site.pages) {
+      const mode = await open(who.page, url + path);
+      if (planktos) assert.equal(mode, 'peers');
+      await who.page.waitForFunction(site.works, { polling: 50 });
+    }
+  });
+  return { page: who.page, errors: who.errors.map((line) => line.replaceAll(new URL(url).origin, 'ORIGIN')) };
+}
+
+const pdfPage = `<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>pdf.js</title>
+<link rel="icon" href="data:,">
+<link rel="stylesheet" href="web/pdf_viewer.css">
+<style>#container { position: absolute; inset: 0; overflow: auto }</style></head>
+<body><div id="container"><div id="viewer" class="pdfViewer"></div></div>
+<script type="module">
+import * as pdfjs from './build/pdf.min.mjs';
+globalThis.pdfjsLib = pdfjs;
+const { EventBus, PDFLinkService, PDFViewer } = await import('./web/pdf_viewer.mjs');
+pdfjs.GlobalWorkerOptions.workerSrc = 'build/pdf.worker.min.mjs';
+const eventBus = new EventBus();
+const linkService = new PDFLinkService({ eventBus });
+const viewer = new PDFViewer({ container: document.getElementById('container'), eventBus, linkService });
+linkService.setViewer(viewer);
+viewer.setDocument(await pdfjs.getDocument({ url: 'one.pdf', standardFontDataUrl: 'standard_fonts/' }).promise);
+</script></body></html>
+`;
+
+/** A PDF (ISO 32000) of one page that says "Plankton". */
+function onePagePdf(): string {
+  const text = 'BT /F1 24 Tf 72 700 Td (Plankton) Tj ET';
+  const objects = [
+    '<< /Type /Catalog /Pages 2 0 R >>',
+    '<< /Type /Pages /Kids [3 0 R] /Count 1 >>',
+    '<< /Type /Page /Parent 2 0 R /MediaBox [0 0 612 792] /Contents 4 0 R /Resources << /Font << /F1 5 0 R >> >> >>',
+    `<< /Length ${text.length} >>\nstream\n${text}\nendstream`,
+    '<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>',
+  ];
+  let out = '%PDF-1.4\n';
+  const offsets: number[] = [];
+  objects.forEach((object, index) => {
+    offsets.push(out.length);
+    out += `${index + 1} 0 obj\n${object}\nendobj\n`;
+  });
+  const table = offsets.map((offset) => `${String(offset).padStart(10, '0')} 00000 n \n`).join('');
+  return `${out}xref\n0 6\n0000000000 65535 f \n${table}trailer\n<< /Size 6 /Root 1 0 R >>\nstartxref\n${out.length}\n%%EOF\n`;
+}
