@@ -15,6 +15,7 @@ import { protocol, type EngineSnapshot, type FromEngine, type ToEngine } from '.
 import type { Policy } from '../shared/manifest.ts';
 import { decide } from '../shared/scheduler.ts';
 import type { Bytes } from '../shared/wire.ts';
+import { hex } from './bytes.ts';
 import { createConnector } from './connector.ts';
 import { Download, windowBytes, type DownloadOwner } from './download.ts';
 import { Library } from './library.ts';
@@ -100,6 +101,7 @@ export class Core implements SwarmOwner, DownloadOwner {
         swarm.join(link);
         this.#startTicking();
       },
+      { peerId: hex(this.peerId) },
     );
     host.listen((message) => {
       if (message.type === 'port') this.#connect(message.port);
@@ -134,7 +136,7 @@ export class Core implements SwarmOwner, DownloadOwner {
         this.#leaveUnused();
         break;
       case 'get':
-        void this.#get(message);
+        this.#get(message);
         break;
       case 'pull':
         this.#requests.get(message.id)?.pull();
@@ -212,11 +214,12 @@ export class Core implements SwarmOwner, DownloadOwner {
 
   // Requests
 
-  async #get(get: Get): Promise<void> {
+  #get(get: Get): void {
     const { id, content, start, end } = get;
     const dueMs = this.now() + get.deadlineMs;
-    if (this.#waiting.has(id) || this.#requests.has(id) || this.#waiting.size >= maxWaiting || !this.#library
-      || !(start >= 0 && start < end && end <= content.size)) {
+    const known = this.#waiting.has(id) || this.#requests.has(id);
+    const sound = start >= 0 && start < end && end <= content.size;
+    if (known || !sound || this.#waiting.size >= maxWaiting) {
       this.#post({ type: 'decline', id });
       return;
     }
@@ -229,11 +232,11 @@ export class Core implements SwarmOwner, DownloadOwner {
   /** Decides on a request that waits, if that can be done now. */
   #evaluate(id: number): void {
     const waiting = this.#waiting.get(id);
-    if (!waiting) return;
+    if (!waiting || !this.#library) return;
     const { get, dueMs } = waiting;
     const { content, start, end, peersOnly } = get;
     const running = this.#running(content);
-    if (this.#library?.has(content) || running?.requests.size || running?.complete) {
+    if (this.#library.has(content) || running?.requests.size || running?.complete) {
       this.#settle(id, 'accept');
       return;
     }
