@@ -1,0 +1,303 @@
+package planktos
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"log/slog"
+	"net/http"
+	"path"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/planktos/planktos/internal/manifest"
+	"github.com/planktos/planktos/tracker"
+)
+
+// A Handler serves a site, the runtime that its visitors share it by, and a tracker that introduces them: everything
+// Planktos needs, on one port. It packs the site when it is first asked for anything, and again when its files have
+// changed; it neither writes files nor keeps their contents in memory.
+//
+// The caller owns listener, TLS and routing. A Handler whose Options.Base is "/docs/" is mounted at "/docs/", without
+// http.StripPrefix:
+//
+//	http.Handle("/docs/", &planktos.Handler{
+//		FS:      os.DirFS("public"),
+//		Options: &planktos.Options{Base: "/docs/", TagHTML: true},
+//	})
+//
+// Only packed files are served: nothing above the root, no dot-files, no listings. A directory is its index.html, and a
+// path that is not there is answered with the site's 404.html, if it has one.
+//
+// Fields may be set until the first method call. A Handler may be used by several goroutines at a time, and be served
+// by several listeners.
+type Handler struct {
+	// FS holds the site's files. It must not be nil. os.DirFS follows symbolic links out of the directory,
+	// os.Root.FS does not.
+	FS fs.FS
+
+	// Options says how the site is packed. If nil, the zero Options. If its Trackers are nil, visitors meet at this
+	// Handler alone; if its ICE is nil, they are told no STUN server but the one of STUNPort.
+	Options *Options
+
+	// Tracker answers at planktos/tracker. If nil, the Handler runs one of its own, which serves the swarms of this
+	// site alone.
+	Tracker *tracker.Tracker
+
+	// STUNPort, if not zero, is the UDP port at which the host that visitors reach this Handler by also answers STUN;
+	// they are told so.
+	STUNPort int
+
+	// CheckInterval is how long files may have changed before it is noticed. If zero, a tenth of a second; a tree
+	// that takes long to walk is walked less often. If negative, changes are never looked for.
+	CheckInterval time.Duration
+
+	// Logger is told of packing and of what fails. If nil, nothing is logged.
+	Logger *slog.Logger
+
+	once     sync.Once
+	log      *slog.Logger
+	tracker  *tracker.Tracker
+	base     string
+	packing  sync.Mutex // held while the tree is looked at or packed
+	current  atomic.Pointer[generation]
+	setUpErr error
+}
+
+// keepGenerations is how many superseded snapshots' contents are still served, so that visitors in the middle of one
+// find the files that have not changed since.
+const keepGenerations = 4
+
+// A generation is one packed state of the site. It does not change, except for when it was last compared to the files.
+type generation struct {
+	site      *Site
+	print     fingerprint
+	older     []*Site      // superseded, newest first
+	checkedAt atomic.Int64 // UnixNano
+	checkTook atomic.Int64 // nanoseconds
+}
+
+func (h *Handler) setUp() {
+	h.once.Do(func() {
+		h.log = h.Logger
+		if h.log == nil {
+			h.log = slog.New(slog.DiscardHandler)
+		}
+		if h.Options == nil {
+			h.Options = &Options{}
+		}
+		if h.base, h.setUpErr = ParseBase(h.Options.Base); h.setUpErr != nil {
+			h.base = "/"
+		} else if h.FS == nil {
+			h.setUpErr = errors.New("planktos: Handler.FS is nil")
+		}
+		if h.tracker = h.Tracker; h.tracker == nil {
+			h.tracker = &tracker.Tracker{Logger: h.Logger, Filter: h.hasSwarm}
+		}
+	})
+}
+
+// Site returns the site as it is packed now, and packs it if it has not been.
+func (h *Handler) Site(ctx context.Context) (*Site, error) {
+	g, err := h.generation(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return g.site, nil
+}
+
+// Close ends the connections of the Handler's own tracker. A tracker that was given in the Tracker field is left alone.
+func (h *Handler) Close() error {
+	h.setUp()
+	if h.Tracker != nil {
+		return nil
+	}
+	return h.tracker.Close()
+}
+
+// ServeHTTP answers GET and HEAD for the site's paths, and WebSocket upgrades for the tracker.
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	h.setUp()
+	escaped, ok := strings.CutPrefix(r.URL.EscapedPath(), h.base)
+	if !ok {
+		if r.URL.EscapedPath()+"/" == h.base {
+			redirectTo(w, r, path.Base(h.base)+"/")
+			return
+		}
+		http.NotFound(w, r)
+		return
+	}
+	if escaped == "planktos/tracker" {
+		h.tracker.ServeHTTP(w, r)
+		return
+	}
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		w.Header().Set("Allow", "GET, HEAD")
+		http.Error(w, "405 method not allowed", http.StatusMethodNotAllowed)
+		return
+	}
+	name, ok := requestName(escaped)
+	if !ok {
+		h.serveNotFound(w, r, nil)
+		return
+	}
+	if size, ok := strings.CutPrefix(name, "planktos/.pad/"); ok {
+		servePad(w, r, size)
+		return
+	}
+	g, err := h.generation(r.Context())
+	if err != nil {
+		h.log.Error("site cannot be packed", "error", err)
+		http.Error(w, "500 the site cannot be packed", http.StatusInternalServerError)
+		return
+	}
+	if isDocument(name) {
+		g = h.refresh(r.Context(), g)
+	}
+	if !h.serve(w, r, g, name) {
+		h.serveNotFound(w, r, g)
+	}
+}
+
+// requestName decodes the part of a request's path below the base. A directory's slash is kept.
+func requestName(escaped string) (name string, ok bool) {
+	if escaped == "" {
+		return "", true
+	}
+	name, ok = manifest.RequestPath(escaped)
+	return name, ok && fs.ValidPath(strings.TrimSuffix(name, "/"))
+}
+
+// isDocument says whether a request for a name is where a visitor learns of a new snapshot: a page, or the manifest.
+func isDocument(name string) bool {
+	switch path.Ext(name) {
+	case "", ".html", ".htm", ".xhtml":
+		return !strings.HasPrefix(name, "planktos/")
+	}
+	return name == "planktos/manifest.json" || name == "planktos/root.torrent" || strings.HasSuffix(name, "/")
+}
+
+// generation returns the current one, and packs the first.
+func (h *Handler) generation(ctx context.Context) (*generation, error) {
+	h.setUp()
+	if h.setUpErr != nil {
+		return nil, h.setUpErr
+	}
+	if g := h.current.Load(); g != nil {
+		return g, nil
+	}
+	h.packing.Lock()
+	defer h.packing.Unlock()
+	if g := h.current.Load(); g != nil {
+		return g, nil
+	}
+	return h.pack(ctx, nil)
+}
+
+// refresh compares the tree to what was packed if that was not done just now, packs it anew if they differ, and returns
+// the generation to serve. While another request does so, it returns the current one at once.
+func (h *Handler) refresh(ctx context.Context, g *generation) *generation {
+	interval := h.CheckInterval
+	if interval < 0 {
+		return g
+	}
+	if interval == 0 {
+		interval = 100 * time.Millisecond
+	}
+	// Looking at the tree may take no more than a tenth of the time.
+	interval = max(interval, 10*time.Duration(g.checkTook.Load()))
+	if time.Since(time.Unix(0, g.checkedAt.Load())) < interval || !h.packing.TryLock() {
+		return h.current.Load()
+	}
+	defer h.packing.Unlock()
+	g = h.current.Load()
+	return h.check(ctx, g)
+}
+
+// changed is told that a file is not as it was packed, waits until the tree is packed anew, and returns the generation
+// to serve.
+func (h *Handler) changed(ctx context.Context, g *generation) *generation {
+	if h.CheckInterval < 0 {
+		return g
+	}
+	h.packing.Lock()
+	defer h.packing.Unlock()
+	if current := h.current.Load(); current != g {
+		return current
+	}
+	return h.check(ctx, g)
+}
+
+// check compares the tree to g, and packs it if they differ. h.packing is held.
+func (h *Handler) check(ctx context.Context, g *generation) *generation {
+	began := time.Now()
+	print, err := fingerprintOf(ctx, h.FS)
+	g.checkTook.Store(int64(time.Since(began)))
+	g.checkedAt.Store(time.Now().UnixNano())
+	if err != nil {
+		h.log.Warn("site cannot be read; still serving what was packed", "error", err)
+		return g
+	}
+	if print == g.print {
+		return g
+	}
+	next, err := h.pack(ctx, g)
+	if err != nil {
+		h.log.Warn("site cannot be packed anew; still serving what was", "error", err)
+		return g
+	}
+	return next
+}
+
+// pack packs the tree and puts the result in the place of old, which is nil at first. h.packing is held.
+func (h *Handler) pack(ctx context.Context, old *generation) (*generation, error) {
+	// One visitor's leaving must not fail the packing that others wait for.
+	ctx = context.WithoutCancel(ctx)
+	began := time.Now()
+	// Taken before the files are read: a change meanwhile is seen as one the next time.
+	print, err := fingerprintOf(ctx, h.FS)
+	if err != nil {
+		return nil, err
+	}
+	took := time.Since(began)
+	options := *h.Options
+	if options.Trackers == nil {
+		options.Trackers = []string{h.base + "planktos/tracker"}
+	}
+	if options.ICE == nil {
+		options.ICE = []ICEServer{}
+	}
+	site, err := Pack(ctx, h.FS, &options)
+	if err != nil {
+		return nil, err
+	}
+	next := &generation{site: site, print: print}
+	next.checkedAt.Store(began.UnixNano())
+	next.checkTook.Store(int64(took))
+	if old != nil {
+		next.older = append([]*Site{old.site}, old.older...)
+		next.older = next.older[:min(len(next.older), keepGenerations)]
+	}
+	h.current.Store(next)
+	h.log.Info("site packed", "snapshot", site.Snapshot(), "duration", time.Since(began))
+	return next, nil
+}
+
+// hasSwarm says whether a swarm is one of this site's, present or just superseded.
+func (h *Handler) hasSwarm(infoHash [20]byte) bool {
+	g := h.current.Load()
+	if g == nil {
+		return false
+	}
+	if g.site.packed.Root.Torrent.InfoHash == infoHash {
+		return true
+	}
+	for _, site := range g.older {
+		if site.packed.Root.Torrent.InfoHash == infoHash {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,483 @@
+package planktos
+
+import (
+	"bytes"
+	"compress/gzip"
+	"context"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"testing/fstest"
+	"time"
+
+	"github.com/planktos/planktos/internal/manifest"
+)
+
+var text = strings.Repeat("plankton drifts ", 200)
+
+// tree is a site with a bit of everything.
+func tree() fstest.MapFS {
+	files := fstest.MapFS{}
+	for name, data := range map[string]string{
+		"index.html":               "<!doctype html><html><head><title>a</title></head></html>",
+		"long.html":                "<!doctype html><html><head></head><body>" + text + "</body></html>",
+		"docs/index.html":          "<!doctype html>docs",
+		"docs/a b?.txt":            "odd",
+		"data.bin":                 text,
+		"text.txt":                 text,
+		"empty.txt":                "",
+		"__proto__":                "proto",
+		".env":                     "SECRET=1",
+		".git/config":              "[core]",
+		"bare/only.txt":            "no index here",
+		".well-known/security.txt": "Contact: mailto:a@b.example",
+		"planktos/stray":           "left from another time",
+		"planktos.json":            "{}",
+		"docs/colon: c/index.html": "colon",
+		"404.html":                 "<!doctype html>lost " + text,
+		"copy-of-text.txt":         text,
+	} {
+		files[name] = &fstest.MapFile{Data: []byte(data), ModTime: time.Unix(1_700_000_000, 0), Mode: 0o644}
+	}
+	return files
+}
+
+func handlerFor(t *testing.T, files fstest.MapFS, o *Options) *Handler {
+	t.Helper()
+	h := &Handler{FS: files, Options: o}
+	t.Cleanup(func() { _ = h.Close() })
+	return h
+}
+
+// ask sends one request; headers are pairs.
+func ask(h http.Handler, method, url string, headers ...string) *httptest.ResponseRecorder {
+	r := httptest.NewRequest(method, url, nil)
+	for i := 0; i < len(headers); i += 2 {
+		r.Header.Set(headers[i], headers[i+1])
+	}
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, r)
+	return w
+}
+
+func TestHandlerStatus(t *testing.T) {
+	h := handlerFor(t, tree(), nil)
+	for _, test := range []struct {
+		method, url string
+		status      int
+		location    string
+		body        string
+	}{
+		{"GET", "/", 200, "", "<title>a</title>"},
+		{"GET", "/?query=1", 200, "", "<title>a</title>"},
+		{"HEAD", "/", 200, "", ""},
+		{"GET", "/index.html", 200, "", "<title>a</title>"},
+		{"GET", "/docs", 301, "./docs/", ""},
+		{"GET", "/docs?a=b&c", 301, "./docs/?a=b&c", ""},
+		{"GET", "/docs/", 200, "", "docs"},
+		{"GET", "/docs/colon:%20c", 301, "./colon%3A%20c/", ""},
+		{"GET", "/docs/a%20b%3F.txt", 200, "", "odd"},
+		{"GET", "/__proto__", 200, "", "proto"},
+		{"GET", "/constructor", 404, "", "lost"},
+		{"GET", "/empty.txt", 200, "", ""},
+		{"GET", "/.well-known/security.txt", 200, "", "Contact"},
+		{"GET", "/bare", 404, "", "lost"},
+		{"GET", "/bare/", 404, "", "lost"},
+		{"HEAD", "/none", 404, "", ""},
+		{"GET", "/.env", 404, "", "lost"},
+		{"GET", "/.git/config", 404, "", "lost"},
+		{"GET", "/planktos.json", 404, "", "lost"},
+		{"GET", "/planktos/stray", 404, "", "lost"},
+		{"GET", "/planktos/", 404, "", "lost"},
+		{"GET", "/docs%2findex.html", 404, "", "lost"},
+		{"GET", "/docs/%2e%2e/index.html", 404, "", "lost"},
+		{"GET", "/..%2f..%2fetc/passwd", 404, "", "lost"},
+		{"GET", "//docs/", 404, "", "lost"},
+		{"GET", "/docs//index.html", 404, "", "lost"},
+		{"GET", "/docs%5cindex.html", 404, "", "lost"},
+		{"GET", "/index.html%00", 404, "", "lost"},
+		{"GET", "/index.html/", 404, "", "lost"},
+		{"GET", "/%ff", 404, "", "lost"},
+		{"POST", "/", 405, "", ""},
+		{"OPTIONS", "/", 405, "", ""},
+		{"DELETE", "/planktos/manifest.json", 405, "", ""},
+		{"GET", "/planktos/manifest.json", 200, "", `"format":1`},
+		{"GET", "/planktos/install.js", 200, "", ""},
+		{"GET", "/planktos/engine.min.js", 200, "", ""},
+		{"GET", "/planktos.sw.min.js", 200, "", ""},
+		{"GET", "/planktos/root.torrent", 200, "", "8:announce"},
+		{"GET", "/planktos/tracker", 426, "", ""},
+		{"GET", "/planktos/.pad/5", 200, "", "\x00\x00\x00\x00\x00"},
+		{"GET", "/planktos/.pad/0", 200, "", ""},
+		{"GET", "/planktos/.pad/16777216", 200, "", "\x00"},
+		{"GET", "/planktos/.pad/16777217", 404, "", ""},
+		{"GET", "/planktos/.pad/05", 404, "", ""},
+		{"GET", "/planktos/.pad/-1", 404, "", ""},
+		{"GET", "/planktos/.pad/99999999999999999999", 404, "", ""},
+	} {
+		t.Run(test.method+" "+test.url, func(t *testing.T) {
+			w := ask(h, test.method, test.url)
+			if w.Code != test.status {
+				t.Errorf("status %d, want %d", w.Code, test.status)
+			}
+			if got := w.Header().Get("Location"); got != test.location {
+				t.Errorf("Location %q, want %q", got, test.location)
+			}
+			if !strings.Contains(w.Body.String(), test.body) {
+				t.Errorf("body %.80q lacks %q", w.Body, test.body)
+			}
+			if test.method == "HEAD" && w.Body.Len() > 0 {
+				t.Errorf("HEAD has a body of %d bytes", w.Body.Len())
+			}
+		})
+	}
+}
+
+func TestHandlerRanges(t *testing.T) {
+	h := handlerFor(t, tree(), nil)
+	size := len(text)
+	for _, test := range []struct {
+		url, value string
+		status     int
+		want       string
+		content    string
+	}{
+		{"/data.bin", "bytes=0-3", 206, text[:4], fmt.Sprintf("bytes 0-3/%d", size)},
+		{"/data.bin", "bytes=3190-", 206, text[3190:], fmt.Sprintf("bytes 3190-%d/%d", size-1, size)},
+		{"/data.bin", "bytes=-5", 206, text[size-5:], fmt.Sprintf("bytes %d-%d/%d", size-5, size-1, size)},
+		{"/data.bin", fmt.Sprintf("bytes=%d-", size), 416, "", fmt.Sprintf("bytes */%d", size)},
+		{"/data.bin", "cats=1-2", 416, "", ""},
+		{"/text.txt", "bytes=8-14", 206, text[8:15], fmt.Sprintf("bytes 8-14/%d", size)},
+		{"/planktos/.pad/100", "bytes=90-", 206, string(make([]byte, 10)), "bytes 90-99/100"},
+	} {
+		t.Run(test.url+" "+test.value, func(t *testing.T) {
+			w := ask(h, "GET", test.url, "Range", test.value, "Accept-Encoding", "gzip")
+			if w.Code != test.status {
+				t.Fatalf("status %d, want %d", w.Code, test.status)
+			}
+			if test.status == 206 && w.Body.String() != test.want {
+				t.Errorf("body %q, want %q", w.Body, test.want)
+			}
+			if got := w.Header().Get("Content-Range"); got != test.content {
+				t.Errorf("Content-Range %q, want %q", got, test.content)
+			}
+			if got := w.Header().Get("Content-Encoding"); got != "" {
+				t.Errorf("a range is compressed: %s", got)
+			}
+		})
+	}
+}
+
+func TestHandlerCompression(t *testing.T) {
+	h := handlerFor(t, tree(), nil)
+	root, err := manifest.Parse(ask(h, "GET", "/planktos/manifest.json").Body.Bytes())
+	if err != nil {
+		t.Fatal(err)
+	}
+	row, _ := manifest.Lookup(root.Files, "text.txt")
+	for _, test := range []struct {
+		url, accept string
+		zipped      bool
+	}{
+		{"/text.txt", "gzip, br", true},
+		{"/text.txt", "*", true},
+		{"/text.txt", "gzip;q=0, *", false},
+		{"/text.txt", "br", false},
+		{"/text.txt", "", false},
+		{"/data.bin", "gzip", false},
+		{"/index.html", "gzip", false}, // fits into one packet
+		{"/long.html", "gzip;q=0.5", true},
+		{"/planktos/manifest.json", "gzip", true},
+		{"/planktos/" + row.Hash.String(), "gzip", false},
+		{"/none", "gzip", true}, // 404.html
+	} {
+		t.Run(test.url+" "+test.accept, func(t *testing.T) {
+			plain := ask(h, "GET", test.url)
+			w := ask(h, "GET", test.url, "Accept-Encoding", test.accept)
+			if got := w.Header().Get("Content-Encoding") == "gzip"; got != test.zipped {
+				t.Fatalf("compressed: %v, want %v", got, test.zipped)
+			}
+			if !test.zipped {
+				return
+			}
+			r, err := gzip.NewReader(w.Body)
+			if err != nil {
+				t.Fatal(err)
+			}
+			body, err := io.ReadAll(r)
+			if err != nil || !bytes.Equal(body, plain.Body.Bytes()) {
+				t.Errorf("decompressed body differs (%v)", err)
+			}
+			if w.Header().Get("Content-Length") != "" || w.Header().Get("Vary") != "Accept-Encoding" {
+				t.Errorf("headers of a compressed response: %v", w.Header())
+			}
+			if tag := w.Header().Get("ETag"); tag != "" && tag == plain.Header().Get("ETag") {
+				t.Error("two representations have one strong validator")
+			}
+			if head := ask(h, "HEAD", test.url, "Accept-Encoding", test.accept); head.Body.Len() > 0 {
+				t.Errorf("HEAD has a body of %d bytes", head.Body.Len())
+			}
+		})
+	}
+}
+
+func TestHandlerRevalidation(t *testing.T) {
+	h := handlerFor(t, tree(), nil)
+	for _, encoding := range []string{"", "gzip"} {
+		for _, url := range []string{"/text.txt", "/data.bin", "/", "/planktos/manifest.json", "/planktos/install.js"} {
+			first := ask(h, "GET", url, "Accept-Encoding", encoding)
+			tag := first.Header().Get("ETag")
+			if !strings.HasPrefix(tag, `"`) {
+				t.Errorf("%s: no strong validator: %q", url, tag)
+			}
+			if got := first.Header().Get("Cache-Control"); got != "no-cache" {
+				t.Errorf("%s: Cache-Control %q", url, got)
+			}
+			w := ask(h, "GET", url, "Accept-Encoding", encoding, "If-None-Match", tag)
+			if w.Code != http.StatusNotModified || w.Body.Len() != 0 {
+				t.Errorf("%s %s: status %d with %d bytes, want 304", url, encoding, w.Code, w.Body.Len())
+			}
+		}
+	}
+	root, err := manifest.Parse(ask(h, "GET", "/planktos/manifest.json").Body.Bytes())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, row := range root.Files {
+		if row.Size == 0 {
+			continue
+		}
+		w := ask(h, "GET", "/planktos/"+row.Hash.String())
+		if w.Code != 200 || int64(w.Body.Len()) != row.Size {
+			t.Errorf("%s by its hash: status %d, %d bytes", row.Path, w.Code, w.Body.Len())
+		}
+		if !strings.Contains(w.Header().Get("Cache-Control"), "immutable") {
+			t.Errorf("%s by its hash: Cache-Control %q", row.Path, w.Header().Get("Cache-Control"))
+		}
+	}
+}
+
+func TestHandlerHeaders(t *testing.T) {
+	h := handlerFor(t, tree(), &Options{Headers: []HeaderRule{
+		{"*", map[string]string{"X-Frame-Options": "DENY", "Cache-Control": "no-cache, private"}},
+		{"docs/*", map[string]string{"X-Frame-Options": "SAMEORIGIN"}},
+		{"data.bin", map[string]string{"Content-Type": "image/x-plankton"}},
+	}})
+	for _, test := range []struct{ url, header, want string }{
+		{"/", "X-Frame-Options", "DENY"},
+		{"/docs/", "X-Frame-Options", "SAMEORIGIN"},
+		{"/none", "X-Frame-Options", "DENY"},
+		{"/data.bin", "Content-Type", "image/x-plankton"},
+		{"/", "Cache-Control", "no-cache, private"},
+		{"/planktos/install.js", "X-Frame-Options", ""},
+	} {
+		if got := ask(h, "GET", test.url).Header().Get(test.header); got != test.want {
+			t.Errorf("%s: %s %q, want %q", test.url, test.header, got, test.want)
+		}
+	}
+	root, err := manifest.Parse(ask(h, "GET", "/planktos/manifest.json").Body.Bytes())
+	if err != nil || len(root.Headers) != 3 {
+		t.Errorf("the manifest has %d rules for headers (%v), want 3", len(root.Headers), err)
+	}
+}
+
+func TestHandlerBase(t *testing.T) {
+	h := handlerFor(t, tree(), &Options{Base: "/sub/site/", TagHTML: true})
+	mux := http.NewServeMux()
+	mux.Handle("/sub/site/", h)
+	for _, test := range []struct {
+		url    string
+		status int
+	}{
+		{"/sub/site/", 200}, {"/sub/site/docs/", 200}, {"/sub/site/planktos/manifest.json", 200}, {"/docs/", 404},
+		{"/sub/site/sub/site/", 404},
+	} {
+		if w := ask(mux, "GET", test.url); w.Code != test.status {
+			t.Errorf("%s: status %d, want %d", test.url, w.Code, test.status)
+		}
+	}
+	if w := ask(h, "GET", "/sub/site"); w.Code != 301 || w.Header().Get("Location") != "./site/" {
+		t.Errorf("/sub/site: status %d to %q", w.Code, w.Header().Get("Location"))
+	}
+	if body := ask(h, "GET", "/sub/site/").Body.String(); !strings.Contains(body, `src="/sub/site/planktos/install.js"`) {
+		t.Errorf("the page has no script tag of its base: %s", body)
+	}
+	root, err := manifest.Parse(ask(h, "GET", "/sub/site/planktos/manifest.json").Body.Bytes())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(root.Trackers) != 1 || root.Trackers[0] != "/sub/site/planktos/tracker" || len(root.ICE) != 0 {
+		t.Errorf("trackers %v, ice %v: want the handler's own alone", root.Trackers, root.ICE)
+	}
+	torrent := ask(h, "GET", "http://host.example:81/sub/site/planktos/root.torrent").Body.String()
+	if !strings.Contains(torrent, "http://host.example:81/sub/site/") {
+		t.Errorf("the torrent's web seed is not the request's host")
+	}
+}
+
+func TestHandlerSTUNPort(t *testing.T) {
+	h := handlerFor(t, tree(), nil)
+	h.STUNPort = 3478
+	for host, want := range map[string]string{"localhost:80": "stun:localhost:3478", "[::1]:8080": "stun:[::1]:3478"} {
+		root, err := manifest.Parse(ask(h, "GET", "http://"+host+"/planktos/manifest.json").Body.Bytes())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(root.ICE) != 1 || root.ICE[0].URLs[0] != want {
+			t.Errorf("%s: ice %v, want %s", host, root.ICE, want)
+		}
+	}
+	r := httptest.NewRequest("GET", "/planktos/manifest.json", nil)
+	r.Host = `evil"<script>`
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, r)
+	if w.Code != 200 || strings.Contains(w.Body.String(), "evil") {
+		t.Errorf("a hostile Host header: status %d, body %s", w.Code, w.Body)
+	}
+}
+
+// TestHandlerRepacks edits files between requests: each answer is of one snapshot, and a document is never stale.
+func TestHandlerRepacks(t *testing.T) {
+	dir := t.TempDir()
+	write := func(name, data string) {
+		t.Helper()
+		if err := os.MkdirAll(filepath.Join(dir, filepath.Dir(name)), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(data), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("index.html", "<!doctype html>one")
+	write("style.css", "body{}")
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = root.Close() })
+	h := &Handler{FS: root.FS(), CheckInterval: time.Nanosecond}
+	t.Cleanup(func() { _ = h.Close() })
+	site, err := h.Site(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows := map[string]manifest.File{}
+	for _, f := range site.packed.Root.Files {
+		rows[f.Path] = f
+	}
+
+	write("index.html", "<!doctype html>two, longer")
+	write("new/index.html", "new")
+	// The tree is walked less often than a tenth of the time: a changed file is noticed at once all the same.
+	if got := ask(h, "GET", "/").Body.String(); got != "<!doctype html>two, longer" {
+		t.Errorf("after the edit: %q", got)
+	}
+	if w := ask(h, "GET", "/new/"); w.Code != 200 {
+		t.Errorf("a new page: status %d", w.Code)
+	}
+	now, err := h.Site(context.Background())
+	if err != nil || now.Snapshot() == site.Snapshot() {
+		t.Errorf("the snapshot is the same (%v)", err)
+	}
+	if w := ask(h, "GET", "/planktos/"+rows["style.css"].Hash.String()); w.Code != 200 {
+		t.Errorf("content of both snapshots: status %d", w.Code)
+	}
+	if w := ask(h, "GET", "/planktos/"+rows["index.html"].Hash.String()); w.Code == 200 {
+		t.Errorf("content that is no more was answered: %q", w.Body)
+	}
+	if !h.hasSwarm(site.packed.Root.Torrent.InfoHash) || !h.hasSwarm(now.packed.Root.Torrent.InfoHash) {
+		t.Error("the tracker does not serve the present and the superseded swarm")
+	}
+	if h.hasSwarm([20]byte{1}) {
+		t.Error("the tracker serves a stranger's swarm")
+	}
+
+	// What was superseded and comes back is found by its hash again.
+	write("index.html", "")
+	if err := os.Remove(filepath.Join(dir, "index.html")); err != nil {
+		t.Fatal(err)
+	}
+	if w := ask(h, "GET", "/index.html"); w.Code != 404 {
+		t.Errorf("a deleted page: status %d", w.Code)
+	}
+}
+
+// TestHandlerConcurrent reads and edits at once: each body belongs to the validator it came with.
+func TestHandlerConcurrent(t *testing.T) {
+	dir := t.TempDir()
+	bodies := map[string]string{}
+	replace := func(i int) string { return strings.Repeat(fmt.Sprint(i%10), 100+i) }
+	name := filepath.Join(dir, "index.html")
+	put := func(i int) {
+		next := filepath.Join(dir, ".next")
+		if err := os.WriteFile(next, []byte(replace(i)), 0o644); err != nil {
+			t.Error(err)
+		}
+		if err := os.Rename(next, name); err != nil {
+			t.Error(err)
+		}
+	}
+	put(0)
+	h := &Handler{FS: os.DirFS(dir), CheckInterval: time.Nanosecond}
+	t.Cleanup(func() { _ = h.Close() })
+	var (
+		wg sync.WaitGroup
+		mu sync.Mutex // guards bodies
+	)
+	for range 4 {
+		wg.Go(func() {
+			for range 50 {
+				w := ask(h, "GET", "/")
+				if w.Code == http.StatusServiceUnavailable {
+					continue
+				}
+				tag, body := w.Header().Get("ETag"), w.Body.String()
+				mu.Lock()
+				if before, ok := bodies[tag]; w.Code != 200 || ok && before != body {
+					t.Errorf("status %d; one validator, two bodies: %q, %q", w.Code, before, body)
+				}
+				bodies[tag] = body
+				mu.Unlock()
+			}
+		})
+	}
+	for i := range 30 {
+		put(i)
+	}
+	wg.Wait()
+	if got := ask(h, "GET", "/").Body.String(); got != replace(29) {
+		t.Errorf("after the last edit: %.40q", got)
+	}
+}
+
+func TestHandlerFailures(t *testing.T) {
+	for _, test := range []struct {
+		name string
+		h    *Handler
+	}{
+		{"no FS", &Handler{}},
+		{"bad base", &Handler{FS: tree(), Options: &Options{Base: "/a/../b/"}}},
+		{"bad tracker", &Handler{FS: tree(), Options: &Options{Trackers: []string{"udp://x:1"}}}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			if w := ask(test.h, "GET", "/"); w.Code != http.StatusInternalServerError {
+				t.Errorf("status %d, want 500", w.Code)
+			}
+			if err := test.h.Close(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	without := tree()
+	maps.DeleteFunc(without, func(name string, _ *fstest.MapFile) bool { return name == "404.html" })
+	if w := ask(handlerFor(t, without, nil), "GET", "/none"); w.Code != 404 || w.Body.Len() == 0 {
+		t.Errorf("without 404.html: status %d, %d bytes", w.Code, w.Body.Len())
+	}
+}

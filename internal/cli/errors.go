@@ -1,0 +1,53 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/planktos/planktos"
+)
+
+// Status codes of the program.
+const (
+	statusDone   = 0
+	statusFailed = 1
+	statusMisuse = 2
+)
+
+// hintError is an error with a next step.
+type hintError struct {
+	err  error
+	hint string
+}
+
+func (e *hintError) Error() string { return e.err.Error() }
+func (e *hintError) Unwrap() error { return e.err }
+
+// hint adds a next step to an error.
+func hint(err error, text string) error { return &hintError{err, text} }
+
+// misuseError is an error in how the program was called, rather than in what it did.
+type misuseError struct{ err error }
+
+func (e *misuseError) Error() string { return e.err.Error() }
+func (e *misuseError) Unwrap() error { return e.err }
+
+func misuse(err error) error { return &misuseError{err} }
+
+// report writes an error the way people and scripts expect it and returns the status to exit with.
+func report(w io.Writer, err error) int {
+	fmt.Fprintf(w, "planktos: %s\n", err)
+	var hinted *hintError
+	var option *planktos.OptionError
+	if errors.As(err, &option) && option.Hint != "" {
+		fmt.Fprintf(w, "planktos: hint: %s\n", option.Hint)
+	} else if errors.As(err, &hinted) {
+		fmt.Fprintf(w, "planktos: hint: %s\n", hinted.hint)
+	}
+	var misused *misuseError
+	if option != nil || errors.As(err, &misused) {
+		return statusMisuse
+	}
+	return statusFailed
+}
