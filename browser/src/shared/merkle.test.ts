@@ -179,6 +179,44 @@ function tree(data: Bytes): Bytes[][] {
   return layers;
 }
 
+/** A layer as it travels: without the hashes of mere padding. */
+function layerOf(layers: Bytes[][], size: number, base: number): Bytes {
+  const count = Math.ceil(size / (merkle.blockBytes * 2 ** base));
+  return new Uint8Array(Buffer.concat(layers[base]!.slice(0, count)));
+}
+
+test('a tree answers only for itself', async () => {
+  const size = 65537;
+  const layers = tree(content(size));
+  const layer = layerOf(layers, size, 1);
+  for (const [size, base, bytes] of [
+    [0, 0, layer], [-1, 0, layer], [NaN, 0, layer], [2 ** 60, 0, layer], [65537, -1, layer], [65537, 0.5, layer],
+    [65537, 4, layer], [65537, 0, layer], [65537, 1, layer.subarray(32)], [65537, 1, new Uint8Array()],
+  ] as const) {
+    assert.equal(await merkle.Tree.above(sha256, size, base, bytes), undefined, `${size} ${base} ${bytes.length}`);
+  }
+  const above = (await merkle.Tree.above(sha256, size, 1, layer))!;
+  const request = { root: above.root, base: 1, index: 0, length: 2, proofLayers: 1 };
+  layer.fill(0); // the tree has its own copy
+  assert.equal(await merkle.verifyHashes(sha256, size, request, above.answer(request)!), true);
+  assert.equal(above.answer({ ...request, base: 0 }), undefined);
+  assert.equal(above.answer({ ...request, root: '0'.repeat(64) }), undefined);
+  for (const vector of vectors.refused) {
+    if (vector.size === size) assert.equal(above.answer({ ...vector, root: above.root }), undefined);
+  }
+});
+
+test('roots of pieces', async () => {
+  const data = content(5 * merkle.blockBytes);
+  const three = data.subarray(0, 3 * merkle.blockBytes);
+  const pad = digest(new Uint8Array(64)); // over two zero leaves
+  const wide = digest(Buffer.concat([await merkle.pieceRoot(sha256, three, 2), digest(Buffer.concat([pad, pad]))]));
+  assert.deepEqual(await merkle.pieceRoot(sha256, three, 3), wide);
+  for (const [size, height] of [[0, 0], [1, -1], [1, 0.5], [16385, 0], [81920, 2], [1, 1e9]] as const) {
+    await assert.rejects(merkle.pieceRoot(sha256, data.subarray(0, size), height), RangeError);
+  }
+});
+
 test('hash requests', async () => {
   assert.ok(vectors.requests.length > 0);
   for (const vector of vectors.requests) {
@@ -195,6 +233,12 @@ test('hash requests', async () => {
     assert.equal(merkle.validRequest(size, request), true, label);
     assert.equal(merkle.hashCount(request), vector.count, label);
     assert.equal(await merkle.verifyHashes(sha256, size, request, hashes), vector.toRoot, label);
+    for (const from of [0, base]) {
+      const layer = layerOf(layers, size, from);
+      const above = await merkle.Tree.above(sha256, size, from, layer);
+      assert.equal(above?.root, request.root, label);
+      assert.deepEqual(above?.answer(request), hashes, label);
+    }
     assert.equal(merkle.proofLayersToRoot(size, base) >= proofLayers, true, label);
     if (!vector.toRoot) continue;
     for (let at = 0; at < hashes.length; at += merkle.hashBytes) {

@@ -67,6 +67,18 @@ export async function rootOf(sha256: Sha256, data: Bytes): Promise<string> {
   return toHex(await subtree(sha256, data, height(data.length)));
 }
 
+/**
+ * Root of one piece, 32 bytes: of `data`, not empty, in a tree of 2^height blocks, the missing ones zero leaves. A piece
+ * of a content longer than a piece has `height(pieceLength)`, the only piece of a shorter one `height(size)`.
+ */
+export async function pieceRoot(sha256: Sha256, data: Bytes, height: number): Promise<Uint8Array> {
+  const count = blocks(data.length);
+  if (count === 0 || !Number.isSafeInteger(height) || height < 0 || height > 40 || count > 2 ** height) {
+    throw new RangeError(`${data.length} bytes do not make a tree of height ${height}`);
+  }
+  return subtree(sha256, data, height);
+}
+
 /** Computes the root of content that comes in chunks. It keeps a node a level and at most one block of content. */
 export class Hasher {
   readonly #sha256: Sha256;
@@ -240,6 +252,78 @@ export async function verifyHashes(
     position = Math.floor(position / 2);
   }
   return toHex(acc) === request.root;
+}
+
+/** The upper layers of a content's tree, to answer requests for them. Immutable. */
+export class Tree {
+  readonly #size: number;
+  readonly #base: number;
+  /** from the base layer up to the root, each without the hashes of mere padding at its end */
+  readonly #layers: Uint8Array[];
+  /** the hash of mere padding in each layer, counted from the leaves */
+  readonly #pads: Uint8Array[];
+
+  private constructor(size: number, base: number, layers: Uint8Array[], pads: Uint8Array[]) {
+    this.#size = size;
+    this.#base = base;
+    this.#layers = layers;
+    this.#pads = pads;
+  }
+
+  /**
+   * The tree above a layer of a content: the leaves (`base` 0) or the piece layer (`height(pieceLength)`). Undefined
+   * if the layer has not one hash for each `blockBytes * 2^base` bytes. The tree is what the layer makes it: compare
+   * `root` if the layer's source is not trusted.
+   */
+  static async above(sha256: Sha256, size: number, base: number, layer: Uint8Array): Promise<Tree | undefined> {
+    const top = height(size);
+    if (!validSize(size) || size === 0 || !Number.isSafeInteger(base) || base < 0 || base > top) return undefined;
+    if (layer.length !== Math.ceil(blocks(size) / 2 ** base) * hashBytes) return undefined;
+    const pads: Uint8Array[] = [new Uint8Array(hashBytes)];
+    while (pads.length <= top) pads.push(await node(sha256, pads.at(-1)!, pads.at(-1)!));
+    const layers: Uint8Array[] = [layer.slice()];
+    for (let level = base; level < top; level++) layers.push(await above(sha256, layers.at(-1)!, pads[level]!));
+    return new Tree(size, base, layers, pads);
+  }
+
+  get root(): string {
+    return toHex(this.#layers.at(-1)!);
+  }
+
+  /** The answer to a request; undefined, a hash reject, if it does not fit the tree or asks for what lies below it. */
+  answer(request: HashRequest): Uint8Array<ArrayBuffer> | undefined {
+    const { root, base, index, length } = request;
+    if (!validRequest(this.#size, request) || base < this.#base || root !== this.root) return undefined;
+    const hashes = new Uint8Array(hashCount(request) * hashBytes);
+    for (let i = 0; i < length; i++) hashes.set(this.#at(base, index + i), i * hashBytes);
+    let level = base + log2(length);
+    let position = index / length;
+    for (let i = length; i < hashCount(request); i++) {
+      hashes.set(this.#at(level++, position % 2 === 0 ? position + 1 : position - 1), i * hashBytes);
+      position = Math.floor(position / 2);
+    }
+    return hashes;
+  }
+
+  #at(level: number, position: number): Uint8Array {
+    const layer = this.#layers[level - this.#base]!;
+    const start = position * hashBytes;
+    return start < layer.length ? layer.subarray(start, start + hashBytes) : this.#pads[level]!;
+  }
+}
+
+/** The layer above a layer, in which `pad` stands for a missing last hash. */
+async function above(sha256: Sha256, layer: Uint8Array, pad: Uint8Array): Promise<Uint8Array> {
+  const result = new Uint8Array(Math.ceil(layer.length / (2 * hashBytes)) * hashBytes);
+  for (let at = 0; at < result.length; at += inFlight * hashBytes) {
+    const batch: Promise<Bytes>[] = [];
+    for (let i = at; i < Math.min(result.length, at + inFlight * hashBytes); i += hashBytes) {
+      const [left, right] = [layer.subarray(2 * i, 2 * i + hashBytes), layer.subarray(2 * i + hashBytes, 2 * (i + hashBytes))];
+      batch.push(node(sha256, left, right.length > 0 ? right : pad));
+    }
+    (await Promise.all(batch)).forEach((hash, i) => result.set(hash, at + i * hashBytes));
+  }
+  return result;
 }
 
 function validSize(size: number): boolean {
