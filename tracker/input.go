@@ -57,15 +57,12 @@ func (in *input) await() error {
 		}
 		in.release()
 	}
-	if len(in.early) == 0 {
+	for len(in.early) == 0 {
 		n, err := in.conn.Read(in.one[:])
-		if n == 0 {
-			if err == nil {
-				err = io.ErrNoProgress
-			}
+		if n == 0 && err != nil {
 			return err
 		}
-		in.early = in.one[:n]
+		in.early = in.one[:n] // a Reader may return nothing, and no error
 	}
 	in.work = scratches.Get().(*scratch)
 	in.work.reader.Reset(in)

@@ -137,42 +137,49 @@ func TestUnfinishedMessage(t *testing.T) {
 	})
 }
 
+// freeze leaves the client to its browser, which answers pings and reads, but does nothing else.
+func (p *pipe) freeze() {
+	go func() {
+		for {
+			frame, err := ws.ReadFrame(p.in)
+			if err != nil {
+				return
+			}
+			if frame.Header.OpCode == ws.OpPing && ws.WriteFrame(p.nc, ws.MaskFrame(ws.NewPongFrame(nil))) != nil {
+				return
+			}
+		}
+	}()
+}
+
 func TestSilentPeersAreNotOffered(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		tracker := &Tracker{}
 		defer tracker.Close()
 		frozen, other := connectPipe(t, tracker), connectPipe(t, tracker)
-		go func() { // its browser still answers pings
-			for {
-				frame, err := ws.ReadFrame(frozen.in)
-				if err != nil {
-					return
-				}
-				if frame.Header.OpCode == ws.OpPing && ws.WriteFrame(frozen.nc, ws.MaskFrame(ws.NewPongFrame(nil))) != nil {
-					return
-				}
-			}
-		}()
+		frozen.freeze()
+		other.freeze()
 		frozen.write(text(announcement(7, 1, 0)))
-		for at := range 4 {
-			if at > 0 {
-				time.Sleep(2 * time.Minute)
-				for range 2 {
-					other.read() // pings, sent long ago
-					other.write(ws.NewPongFrame(nil))
-				}
-			}
+		for minutes := 0; minutes <= 8; minutes += 2 {
 			before := tracker.Stats().Offers
 			other.write(text(announcement(7, 2, 1)))
-			other.reply()
 			synctest.Wait()
 			want := uint64(1)
-			if at > 3 {
+			if minutes > 6 {
 				want = 0
 			}
 			if got := tracker.Stats().Offers - before; got != want {
-				t.Errorf("after %d minutes: %d offers, want %d", 2*at, got, want)
+				t.Errorf("after %d minutes: %d offers, want %d", minutes, got, want)
 			}
+			time.Sleep(2 * time.Minute)
+		}
+		if s := tracker.Stats(); s.Conns != 2 || s.Peers != 1 {
+			t.Errorf("got %+v", s)
+		}
+		frozen.write(text(announcement(7, 1, 0))) // and it thaws
+		synctest.Wait()
+		if s := tracker.Stats(); s.Peers != 2 {
+			t.Errorf("got %+v", s)
 		}
 	})
 }
