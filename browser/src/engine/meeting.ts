@@ -1,0 +1,259 @@
+/**
+ * Meets the peers of one torrent: offers through its trackers as many connections as are wanted and the trackers know
+ * peers for, answers the offers of others, and gives the swarm what opens. A bad offer, a refused or a failed
+ * connection costs only itself, and the next offers then take longer to come.
+ */
+import { reach, trimSdp } from '../shared/sdp.ts';
+import type { Announced, Announcer, Described, Progress } from './announcer.ts';
+import { keepsOld, stateMs, type PeerConnection, type State } from './peers.ts';
+import type { FromHost, OnLink, ToHost } from './rtc.ts';
+
+/** Offers in one announcement; trackers pass on 5 to 10. */
+const maxOffers = 5;
+/** Connections of a torrent, those in the making included: beyond it, remote offers are not answered. */
+const maxConnections = 32;
+/** Remote offers answered at a time. */
+const maxAccepting = 8;
+/** A connection that ends sooner than this counts as failed. */
+const usefulMs = 10_000;
+const firstPauseMs = 1_000;
+const lastPauseMs = 60_000;
+
+export class Meeting implements Announced {
+  readonly infoHash: string;
+  readonly peerId: string;
+  progress: Progress = { left: 1, uploaded: 0, downloaded: 0 };
+  announcers: Announcer[] = [];
+  #ice: RTCIceServer[];
+  #post: (message: ToHost) => void;
+  #onLink: OnLink;
+  #want = 0;
+  #connections = new Map<string, PeerConnection>();
+  #failures = 0;
+  #pausedUntilMs = 0;
+  #timer: ReturnType<typeof setTimeout> | undefined;
+
+  constructor(infoHash: string, peerId: string, ice: RTCIceServer[], post: (message: ToHost) => void, onLink: OnLink) {
+    this.infoHash = infoHash;
+    this.peerId = peerId;
+    this.#ice = ice;
+    this.#post = post;
+    this.#onLink = onLink;
+  }
+
+  get connected(): boolean {
+    return this.#count('open') > 0;
+  }
+
+  /** Peers that the best-informed tracker knows, besides this one. */
+  get known(): number {
+    return Math.max(0, ...this.announcers.map((announcer) => announcer.others));
+  }
+
+  searching(announcer: Announcer): boolean {
+    return this.#lacking > 0 && announcer.others <= this.#connections.size;
+  }
+
+  counted(): void {
+    this.#balance();
+  }
+
+  want(peers: number): void {
+    const before = this.#lacking;
+    this.#want = Math.min(8, Math.max(0, Math.floor(peers) || 0));
+    this.#balance();
+    if (before <= 0 && this.#lacking > 0) for (const announcer of this.announcers) announcer.search();
+  }
+
+  has(id: string): boolean {
+    return this.#connections.has(id);
+  }
+
+  onHost(message: Extract<FromHost, { id: string }>, channel?: RTCDataChannel): void {
+    const connection = this.#connections.get(message.id);
+    if (!connection) return;
+    switch (message.type) {
+      case 'offer':
+        if (connection.state === 'gathering') this.#offerMade(connection, message.sdp);
+        return;
+      case 'answer':
+        if (connection.state === 'accepting') this.#answerMade(connection, message.sdp);
+        return;
+      case 'channel':
+      case 'relay':
+        if (channel && !connection.channel) this.#channelMade(connection, channel);
+        return;
+      case 'closed':
+        this.#drop(connection);
+        return;
+      default:
+        message satisfies never;
+    }
+  }
+
+  /** A remote offer, or the answer to one of ours, from the tracker. */
+  described(announcer: Announcer, message: Described): void {
+    if (message.peerId === this.peerId) return;
+    const sdp = trimSdp(message.sdp);
+    if (message.type === 'answer') {
+      const connection = this.#connections.get(message.offerId);
+      if (connection?.state !== 'offered' || connection.announcer !== announcer) return;
+      if (!sdp || !this.#yields(message.peerId, true)) return this.#drop(connection, false);
+      connection.peerId = message.peerId;
+      this.#enter(connection, 'connecting');
+      this.#post({ type: 'answered', id: connection.id, sdp });
+      return;
+    }
+    if (!sdp || this.#connections.size >= maxConnections || this.#count('accepting') >= maxAccepting) return;
+    if (!this.#yields(message.peerId, false)) return;
+    const { peerId, offerId } = message;
+    const connection = this.#add({ id: randomId(), state: 'accepting', announcer, ours: false, peerId, offerId });
+    this.#post({ type: 'accept', id: connection.id, ice: this.#ice, sdp });
+  }
+
+  /** Ends every connection; the torrent may go on with others. */
+  clear(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    this.#failures = 0;
+    this.#pausedUntilMs = 0;
+    for (const connection of [...this.#connections.values()]) this.#drop(connection, false);
+  }
+
+  /** Peers still wanted; `want` counts those beyond what is open. */
+  get #lacking(): number {
+    return this.#want - (this.#connections.size - this.#count('open'));
+  }
+
+  #count(state: State): number {
+    let count = 0;
+    for (const connection of this.#connections.values()) if (connection.state === state) count++;
+    return count;
+  }
+
+  /** Makes offers as far as peers are wanted and a tracker knows some that are not connected or offered to yet. */
+  #balance(): void {
+    let lacking = Math.min(this.#lacking, maxConnections - this.#connections.size);
+    const pauseMs = this.#pausedUntilMs - Date.now();
+    if (pauseMs > 0) {
+      if (lacking > 0) this.#timer ??= setTimeout(() => this.#resume(), pauseMs);
+      return;
+    }
+    for (const announcer of this.announcers) {
+      if (this.#offering(announcer)) continue; // one round at a time
+      const offers = Math.min(lacking, maxOffers, announcer.others - this.#connections.size);
+      for (let i = 0; i < offers; i++) {
+        const connection = this.#add({ id: randomId(), state: 'gathering', announcer, ours: true });
+        this.#post({ type: 'offer', id: connection.id, ice: this.#ice });
+      }
+      if (offers > 0) lacking -= offers;
+    }
+  }
+
+  #resume(): void {
+    this.#timer = undefined;
+    this.#balance();
+  }
+
+  #offering(announcer: Announcer): boolean {
+    for (const { state, announcer: its } of this.#connections.values()) {
+      if (state === 'gathering' && its === announcer) return true;
+    }
+    return false;
+  }
+
+  #offerMade(connection: PeerConnection, sdp: string): void {
+    const trimmed = trimSdp(sdp);
+    if (!trimmed || reach(trimmed) === 'none') return this.#drop(connection);
+    connection.sdp = trimmed;
+    this.#enter(connection, 'offered');
+    this.#sendOffers(connection.announcer);
+  }
+
+  /** Announces the offers of a round, once all of it are made or have failed. */
+  #sendOffers(announcer: Announcer): void {
+    if (this.#offering(announcer)) return;
+    const round = [...this.#connections.values()].filter((its) => its.announcer === announcer && its.sdp !== undefined);
+    if (!round.length) return;
+    const sent = announcer.announce(round.map(({ id, sdp }) => ({ id, sdp: sdp! })));
+    for (const connection of round) {
+      delete connection.sdp;
+      if (!sent) this.#drop(connection, false);
+    }
+  }
+
+  #answerMade(connection: PeerConnection, sdp: string): void {
+    const trimmed = trimSdp(sdp);
+    const answer = { toPeerId: connection.peerId!, offerId: connection.offerId!, sdp: trimmed ?? '' };
+    if (!trimmed || !connection.announcer.answer(answer)) return this.#drop(connection);
+    this.#enter(connection, 'connecting');
+  }
+
+  #channelMade(connection: PeerConnection, channel: RTCDataChannel): void {
+    connection.channel = channel;
+    channel.binaryType = 'arraybuffer';
+    channel.addEventListener('close', () => this.#drop(connection));
+    if (channel.readyState === 'open') this.#open(connection);
+    else if (channel.readyState === 'connecting') channel.addEventListener('open', () => this.#open(connection));
+    else this.#drop(connection);
+  }
+
+  #open(connection: PeerConnection): void {
+    const { id, channel, peerId } = connection;
+    // The peer is not known before its answer, and without that no channel of ours opens.
+    if (!channel || peerId === undefined || connection.state === 'open' || !this.#connections.has(id)) return;
+    this.#enter(connection, 'open');
+    connection.openedMs = Date.now();
+    this.#failures >>= 1;
+    this.#onLink({ id, infoHash: this.infoHash, peerId, channel, close: () => this.#drop(connection) });
+  }
+
+  /** Whether a new connection with a peer is to be made; one with it that is to give way is dropped. */
+  #yields(peerId: string, ours: boolean): boolean {
+    for (const old of [...this.#connections.values()]) {
+      if (old.peerId !== peerId) continue;
+      if (keepsOld(old, ours, this.peerId, Date.now())) return false;
+      this.#drop(old, false);
+    }
+    return true;
+  }
+
+  #add(connection: PeerConnection): PeerConnection {
+    this.#connections.set(connection.id, connection);
+    this.#enter(connection, connection.state);
+    return connection;
+  }
+
+  #enter(connection: PeerConnection, state: State): void {
+    connection.state = state;
+    clearTimeout(connection.timer);
+    if (state !== 'open') connection.timer = setTimeout(() => this.#drop(connection), stateMs[state]);
+  }
+
+  /** Ends a connection, wherever it stands; `failed`: it is a reason to be slower with the next offers. */
+  #drop(connection: PeerConnection, failed = true): void {
+    if (!this.#connections.delete(connection.id)) return;
+    clearTimeout(connection.timer);
+    this.#post({ type: 'close', id: connection.id });
+    const { channel, openedMs } = connection;
+    if (channel) {
+      // Closing the connection under a channel fires no event at this side.
+      try {
+        channel.close();
+      } catch {
+        // it never opened
+      }
+      channel.dispatchEvent(new Event('close'));
+    }
+    if (failed && connection.ours && (openedMs === undefined || Date.now() - openedMs < usefulMs)) {
+      this.#pausedUntilMs = Date.now() + Math.min(lastPauseMs, firstPauseMs * 2 ** Math.min(this.#failures++, 10));
+    }
+    if (connection.state === 'gathering') this.#sendOffers(connection.announcer);
+    this.#balance();
+  }
+}
+
+/** 20 random bytes in hex */
+export function randomId(): string {
+  return Array.from(crypto.getRandomValues(new Uint8Array(20)), (byte) => byte.toString(16).padStart(2, '0')).join('');
+}
