@@ -5,7 +5,7 @@
 import type { EngineHandle, EngineOptions } from '../shared/messages.ts';
 import { startCore } from './core.ts';
 import { startHost } from './host.ts';
-import type { FromHost } from './rtc.ts';
+import type { FromHost, ToHost } from './rtc.ts';
 
 export function start(options: EngineOptions): EngineHandle {
   return startHost(options);
@@ -19,4 +19,5 @@ if (typeof document === 'undefined') {
       self.onmessage = (event: MessageEvent<FromHost>) => handler(event.data);
     },
   });
+  self.postMessage({ type: 'ready' } satisfies ToHost);
 }
