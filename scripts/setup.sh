@@ -21,6 +21,7 @@ need python3-libtorrent /usr/bin/python3 -c 'import libtorrent'
 need iproute2 test -x /usr/sbin/ip -o -x /sbin/ip -o -x /usr/bin/ip
 need nftables test -x /usr/sbin/nft
 need webkit2gtk-driver test -x /usr/bin/WebKitWebDriver
+need xvfb test -x /usr/bin/Xvfb
 
 if [ -n "$missing" ]; then
   sudo=''

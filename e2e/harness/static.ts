@@ -116,7 +116,7 @@ http {
 }
 
 /** A loopback port that was free a moment ago, for servers that cannot choose one themselves. */
-async function freePort(): Promise<number> {
+export async function freePort(): Promise<number> {
   const server = net.createServer();
   await new Promise<void>((listening) => server.listen(0, '127.0.0.1', listening));
   const { port } = server.address() as AddressInfo;
