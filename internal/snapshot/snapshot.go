@@ -65,6 +65,8 @@ type Options struct {
 	Runtime  Runtime
 	// Progress is called after each file, by one goroutine at a time. If nil, it is not.
 	Progress func(Progress)
+
+	all bool // .planktosignore is not heeded
 }
 
 // Progress is how far hashing is.

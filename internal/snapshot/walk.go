@@ -33,9 +33,12 @@ type source struct {
 
 // walk lists the files to pack, sorted by path, and what it leaves out.
 func walk(ctx context.Context, fsys fs.FS, o *Options) ([]source, []LeftOut, error) {
-	ignored, err := readIgnore(fsys, o.Exclude)
-	if err != nil {
-		return nil, nil, err
+	var ignored *ignore
+	if !o.all {
+		var err error
+		if ignored, err = readIgnore(fsys, o.Exclude); err != nil {
+			return nil, nil, err
+		}
 	}
 	w := &walker{ctx: ctx, fsys: fsys, ignored: ignored, files: map[string]source{}, left: map[string]string{}}
 	paths := o.Paths

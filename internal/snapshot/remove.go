@@ -1,0 +1,133 @@
+package snapshot
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"slices"
+)
+
+// RemoveOptions say what [Remove] leaves in the place of Planktos.
+type RemoveOptions struct {
+	// Worker is a service worker that unregisters itself. It stays, since browsers that have the old one come for it
+	// by name: were it missing, they would keep the old one.
+	Worker []byte
+}
+
+// Removed tells what [Remove] did.
+type Removed struct {
+	// Files is how many files of planktos/ were removed.
+	Files int
+	// Pages are those whose injected tag was taken out.
+	Pages []string
+	// Tagged are pages that carry a script tag written by hand. As long as there are any, planktos/install.js stays,
+	// as a script that does nothing, so that they do not run into a 404.
+	Tagged []string
+	// Foreign are files of planktos/ that are not Planktos's. They stay.
+	Foreign []string
+}
+
+// ErrNotPacked reports that a folder holds no packed site.
+var ErrNotPacked = errors.New("no packed site")
+
+// idleInstall takes the place of the install script where pages still include it.
+const idleInstall = "// Planktos was removed from this site: this script tag can go.\n"
+
+// Remove takes Planktos out of the packed site in dir: what it added to planktos/, and the tags it injected. An
+// interrupted removal can be done again. The error wraps [ErrNotPacked] if there is
+// nothing that Planktos has written.
+func Remove(ctx context.Context, dir string, o RemoveOptions) (*Removed, error) {
+	if len(o.Worker) == 0 {
+		return nil, errors.New("removing needs a worker that unregisters itself")
+	}
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", dir, cause(err))
+	}
+	defer root.Close()
+	ours, foreign, err := inFolder(root)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := root.Lstat(WorkerFile); err != nil || !slices.Contains(ours, InstallFile) {
+		return nil, fmt.Errorf("%s: %w here", dir, ErrNotPacked)
+	}
+	removed := &Removed{Foreign: foreign}
+	if removed.Pages, err = rewritePages(ctx, root, &Options{all: true}, Strip); err != nil {
+		return removed, err
+	}
+	if removed.Tagged, err = taggedPages(ctx, root); err != nil {
+		return removed, err
+	}
+	scripts := Runtime{Worker: o.Worker}
+	if len(removed.Tagged) > 0 {
+		scripts.Install = []byte(idleInstall)
+	}
+	if _, err := PublishRuntime(ctx, dir, scripts); err != nil {
+		return removed, err
+	}
+	// By the install script a folder is known to be ours: it goes last.
+	ours = append(slices.DeleteFunc(ours, func(name string) bool { return name == InstallFile }), InstallFile)
+	for _, name := range ours {
+		if err := ctx.Err(); err != nil {
+			return removed, err
+		}
+		if name == InstallFile && len(removed.Tagged) > 0 {
+			continue
+		}
+		if err := root.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return removed, fmt.Errorf("removing %s: %w", name, cause(err))
+		}
+		removed.Files++
+	}
+	// Folders that hold something else stay.
+	root.Remove("planktos/shards")
+	root.Remove(Folder)
+	return removed, nil
+}
+
+// inFolder lists the files under planktos/: those that packing writes, and others.
+func inFolder(root *os.Root) (ours, foreign []string, err error) {
+	err = fs.WalkDir(root.FS(), Folder, func(name string, entry fs.DirEntry, err error) error {
+		switch {
+		case errors.Is(err, fs.ErrNotExist) && name == Folder:
+			return nil
+		case err != nil:
+			return fmt.Errorf("%s: %w", name, cause(err))
+		case entry.IsDir() && name == stageFolder:
+			return fs.SkipDir
+		case entry.IsDir():
+		case byHash.MatchString(name),
+			slices.Contains([]string{ManifestFile, TorrentFile, InstallFile, EngineFile}, name):
+			ours = append(ours, name)
+		default:
+			foreign = append(foreign, name)
+		}
+		return nil
+	})
+	return ours, foreign, err
+}
+
+// taggedPages lists the pages that carry a script tag of Planktos.
+func taggedPages(ctx context.Context, root *os.Root) ([]string, error) {
+	var tagged []string
+	files, _, err := walk(ctx, root.FS(), &Options{all: true})
+	if err != nil {
+		return nil, err
+	}
+	for _, f := range files {
+		if !isHTML(f.path) || f.size > maxHTML {
+			continue
+		}
+		page, err := fs.ReadFile(root.FS(), f.path)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", f.path, cause(err))
+		}
+		if carriesTag(page) {
+			tagged = append(tagged, f.path)
+		}
+	}
+	return tagged, nil
+}
