@@ -332,7 +332,10 @@ func TestNewTree(t *testing.T) {
 		size  int64
 		base  int
 		count int
-	}{{0, 0, 0}, {-1, 0, 1}, {1, 1, 1}, {1, -1, 1}, {1, 0, 2}, {BlockSize + 1, 0, 1}, {math.MaxInt64, 0, 1}, {1, 1 << 40, 1}} {
+	}{
+		{0, 0, 0}, {-1, 0, 1}, {1, 1, 1}, {1, -1, 1}, {1, 1 << 40, 1}, // no such layer
+		{1, 0, 2}, {BlockSize + 1, 0, 1}, {math.MaxInt64, 0, 1}, // another number of hashes
+	} {
 		if _, err := NewTree(tt.size, tt.base, make([]Hash, tt.count)); err == nil {
 			t.Errorf("a tree of %d hashes in layer %d for %d bytes", tt.count, tt.base, tt.size)
 		}

@@ -106,7 +106,7 @@ func TestEncodePanics(t *testing.T) {
 
 // FuzzBencode looks for panics, and for input that is accepted without being the one encoding of its value.
 func FuzzBencode(f *testing.F) {
-	for _, s := range []string{"", "i-42e", "4:spam", "l4:spami7ee", "d3:bar4:spam3:fooi42ee", "d0:d1:ali1eee1:b0:e", "i-0e"} {
+	for _, s := range []string{"", "i-42e", "4:spam", "l4:spami7ee", "d3:bar4:spam3:fooi42ee", "d0:d1:ali1eee1:b0:e"} {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {

@@ -35,8 +35,8 @@ const (
 var zeros [hashStep]byte
 
 // HashFile reads a content of exactly size bytes and hashes it for pieces of pieceLength bytes, by SHA-1 and SHA-256
-// in one pass; a large one by two goroutines. The error wraps [ErrSize] if r has more or fewer bytes. Any number may run
-// at once: buffers are pooled, so that many small files cost little more than their hashes.
+// in one pass; a large one by two goroutines. The error wraps [ErrSize] if r has more or fewer bytes. Any number may
+// run at once: buffers are pooled, so that many small files cost little more than their hashes.
 func HashFile(r io.Reader, size, pieceLength int64) (FileHashes, error) {
 	if !merkle.ValidPieceLength(pieceLength) {
 		return FileHashes{}, fmt.Errorf("torrent: piece length %d is not a power of two from 16 KiB", pieceLength)

@@ -236,8 +236,8 @@ func TestParseRefusesForm(t *testing.T) {
 	}
 }
 
-// TestParseSharedLayer: many files that name one large layer cost one copy and so one verification; each its own would be
-// hours of hashing for a few megabytes of torrent.
+// TestParseSharedLayer: many files that name one large layer cost one copy and so one verification; one each would
+// be hours of hashing for a few megabytes of torrent.
 func TestParseSharedLayer(t *testing.T) {
 	const n, pieceLength = 20_000, merkle.BlockSize
 	h := merkle.NewHasher(pieceLength)
@@ -292,11 +292,13 @@ func TestParseTrackers(t *testing.T) {
 		"none": {func(meta, _ Dict) { removeAll(meta, []string{"announce", "announce-list", "url-list"}) }, "", ""},
 		"announce alone": {func(meta, _ Dict) { delete(meta, "announce-list") },
 			"wss://one.example/", "https://site.example/"},
-		"tiers":         {setTop("announce-list", []any{[]string{"b", "a"}, []string{"c"}}), "b a c", "https://site.example/"},
+		"tiers": {setTop("announce-list", []any{[]string{"b", "a"}, []string{"c"}}),
+			"b a c", "https://site.example/"},
 		"empty tiers":   {setTop("announce-list", []any{[]string{}}), "wss://one.example/", "https://site.example/"},
 		"empty strings": {setTop("url-list", ""), "wss://one.example/ wss://two.example/", ""},
 		"several":       {setTop("url-list", []string{"x", "", "y"}), "wss://one.example/ wss://two.example/", "x y"},
-		"unknown keys":  {setTop("zzz", []any{Dict{"a": 1}}), "wss://one.example/ wss://two.example/", "https://site.example/"},
+		"unknown keys": {setTop("zzz", []any{Dict{"a": 1}}),
+			"wss://one.example/ wss://two.example/", "https://site.example/"},
 	} {
 		meta := decoded(t, good)
 		tt.spoil(meta, nil)

@@ -68,8 +68,8 @@ export async function rootOf(sha256: Sha256, data: Bytes): Promise<string> {
 }
 
 /**
- * Root of one piece, 32 bytes: of `data`, not empty, in a tree of 2^height blocks, the missing ones zero leaves. A piece
- * of a content longer than a piece has `height(pieceLength)`, the only piece of a shorter one `height(size)`.
+ * Root of one piece, 32 bytes: of `data`, not empty, in a tree of 2^height blocks, the missing ones zero leaves. A
+ * piece of a content longer than a piece has `height(pieceLength)`, the only piece of a shorter one `height(size)`.
  */
 export async function pieceRoot(sha256: Sha256, data: Bytes, height: number): Promise<Uint8Array> {
   const count = blocks(data.length);
@@ -155,7 +155,7 @@ export interface Piece {
 /** Whether the piece is what the tree says it is. */
 export async function verifyPiece(sha256: Sha256, piece: Piece): Promise<boolean> {
   const { data, contentSize, pieceLength, index, root, layer } = piece;
-  if (!validSize(contentSize) || !validPieceLength(pieceLength) || !Number.isSafeInteger(index) || index < 0) return false;
+  if (!natural(contentSize) || !validPieceLength(pieceLength) || !natural(index)) return false;
   const start = index * pieceLength;
   if (index > 0 && start >= contentSize) return false;
   if (data.length !== Math.min(pieceLength, contentSize - start)) return false;
@@ -167,8 +167,8 @@ export async function verifyPiece(sha256: Sha256, piece: Piece): Promise<boolean
 }
 
 /**
- * Whether `layer` is the piece layer of the content with this root and size: `layerLength` hashes that lead to the root.
- * A content that has no layer has the empty one, which says nothing of its root.
+ * Whether `layer` is the piece layer of the content with this root and size: `layerLength` hashes that lead to the
+ * root. A content that has no layer has the empty one, which says nothing of its root.
  */
 export async function verifyLayer(
   sha256: Sha256,
@@ -177,7 +177,7 @@ export async function verifyLayer(
   pieceLength: number,
   layer: Uint8Array,
 ): Promise<boolean> {
-  if (!validSize(size) || !validPieceLength(pieceLength)) return false;
+  if (!natural(size) || !validPieceLength(pieceLength)) return false;
   const pieces = layerLength(size, pieceLength);
   if (layer.length !== pieces * hashBytes) return false;
   return pieces === 0 || toHex(await layerRoot(sha256, layer, log2(pieceLength / blockBytes))) === root;
@@ -214,7 +214,7 @@ export function proofLayersToRoot(size: number, base: number): number {
 /** Whether the request can be asked of a content of `size` bytes. */
 export function validRequest(size: number, request: HashRequest): boolean {
   const { base, index, length, proofLayers } = request;
-  if (!validSize(size) || ![base, index, length, proofLayers].every((n) => Number.isSafeInteger(n) && n >= 0)) return false;
+  if (![size, base, index, length, proofLayers].every(natural)) return false;
   if (base >= height(size)) return false;
   const width = 2 ** (height(size) - base);
   if (length < 2 || length > Math.min(maxRequest, width) || 2 ** log2(length) !== length) return false;
@@ -277,7 +277,7 @@ export class Tree {
    */
   static async above(sha256: Sha256, size: number, base: number, layer: Uint8Array): Promise<Tree | undefined> {
     const top = height(size);
-    if (!validSize(size) || size === 0 || !Number.isSafeInteger(base) || base < 0 || base > top) return undefined;
+    if (!natural(size) || size === 0 || !Number.isSafeInteger(base) || base < 0 || base > top) return undefined;
     if (layer.length !== Math.ceil(blocks(size) / 2 ** base) * hashBytes) return undefined;
     const pads: Uint8Array[] = [new Uint8Array(hashBytes)];
     while (pads.length <= top) pads.push(await node(sha256, pads.at(-1)!, pads.at(-1)!));
@@ -318,7 +318,8 @@ async function above(sha256: Sha256, layer: Uint8Array, pad: Uint8Array): Promis
   for (let at = 0; at < result.length; at += inFlight * hashBytes) {
     const batch: Promise<Bytes>[] = [];
     for (let i = at; i < Math.min(result.length, at + inFlight * hashBytes); i += hashBytes) {
-      const [left, right] = [layer.subarray(2 * i, 2 * i + hashBytes), layer.subarray(2 * i + hashBytes, 2 * (i + hashBytes))];
+      const left = layer.subarray(2 * i, 2 * i + hashBytes);
+      const right = layer.subarray(2 * i + hashBytes, 2 * (i + hashBytes));
       batch.push(node(sha256, left, right.length > 0 ? right : pad));
     }
     (await Promise.all(batch)).forEach((hash, i) => result.set(hash, at + i * hashBytes));
@@ -326,8 +327,8 @@ async function above(sha256: Sha256, layer: Uint8Array, pad: Uint8Array): Promis
   return result;
 }
 
-function validSize(size: number): boolean {
-  return Number.isSafeInteger(size) && size >= 0;
+function natural(n: number): boolean {
+  return Number.isSafeInteger(n) && n >= 0;
 }
 
 /** SHA256(left || right) */
@@ -365,8 +366,8 @@ async function layerRoot(sha256: Sha256, layer: Uint8Array, base: number): Promi
 }
 
 /**
- * Folds a layer of nodes, pushed from left to right, into the roots of complete subtrees: `#nodes[k]` is the root of one
- * with 2^k pushed nodes, where bit k of their number is set.
+ * Folds a layer of nodes, pushed from left to right, into the roots of complete subtrees: `#nodes[k]` is the root of
+ * one with 2^k pushed nodes, where bit k of their number is set.
  */
 class Stack {
   readonly #sha256: Sha256;
