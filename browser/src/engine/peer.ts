@@ -93,6 +93,8 @@ export class Peer {
   #heardMs: number;
   /** when the last block came, or the first request went out after a pause */
   #blockMs = 0;
+  /** no block has come since that pause */
+  #paused = true;
 
   constructor(link: Link, owner: PeerOwner) {
     this.link = link;
@@ -152,7 +154,10 @@ export class Peer {
 
   request(block: Block, slot: Slot): void {
     const now = this.#owner.now();
-    if (this.outstanding.size === 0) this.#blockMs = now;
+    if (this.outstanding.size === 0) {
+      this.#blockMs = now;
+      this.#paused = true;
+    }
     this.outstanding.set(keyOf(block), { ...block, sentMs: now, slot, late: false });
     this.send({ type: 'request', ...block });
   }
@@ -348,8 +353,10 @@ export class Peer {
     if (!outstanding) return;
     this.outstanding.delete(key);
     const now = this.#owner.now();
-    this.pace = learn(this.pace, message.block.length, now - this.#blockMs, now - outstanding.sentMs);
+    const elapsedMs = this.#paused ? undefined : now - this.#blockMs;
+    this.pace = learn(this.pace, message.block.length, elapsedMs, now - outstanding.sentMs);
     this.#blockMs = now;
+    this.#paused = false;
     this.stalled = false;
     this.#owner.block(this, outstanding, message.block);
   }

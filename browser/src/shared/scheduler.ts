@@ -33,14 +33,15 @@ export function depth(pace: Pace, reqq: number, stalled: boolean): number {
 }
 
 /**
- * The pace after `bytes` arrived in `elapsedMs` since the block before it, `latencyMs` after they were asked for. The
- * mean is of time per byte: several blocks arrive in one message, and so at no distance from each other.
+ * The pace after `bytes` arrived, `latencyMs` after they were asked for and `elapsedMs` after the block before them;
+ * undefined for the first block after a pause, which tells of the way alone. The mean is of time per byte: several
+ * blocks arrive in one message, and so at no distance from each other. A short block takes as long as a whole one.
  */
-export function learn(pace: Pace, bytes: number, elapsedMs: number, latencyMs: number): Pace {
-  const perByte = elapsedMs / bytes;
+export function learn(pace: Pace, bytes: number, elapsedMs: number | undefined, latencyMs: number): Pace {
   const before = 1 / (pace.rate || unknownPace.rate);
+  const perByte = elapsedMs === undefined ? before : elapsedMs / Math.max(bytes, blockBytes);
   return {
-    rate: 1 / Math.max(before + (perByte - before) * 0.1, 1e-6),
+    rate: elapsedMs === undefined ? pace.rate : 1 / Math.max(before + (perByte - before) * 0.1, 1e-6),
     latencyMs: pace.latencyMs ? pace.latencyMs + (latencyMs - pace.latencyMs) * 0.1 : latencyMs,
   };
 }

@@ -1,0 +1,123 @@
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { test } from 'node:test';
+import { decodeExtended, encodeExtended } from './extended.ts';
+import { decodeHandshake, encode, encodeHandshake, Reader, WireError, type Bytes, type Message } from './wire.ts';
+
+interface Vectors {
+  limit: number;
+  messages: { name: string; hex: string; message: Record<string, unknown> }[];
+  badMessages: { name: string; hex: string }[];
+  handshakes: { name: string; hex: string; infoHash: string; peerId: string; extended: boolean; fast: boolean; v2: boolean }[];
+  badHandshakes: { name: string; hex: string }[];
+  extended: { name: string; payload: string; m: Record<string, number>; v: string; reqq: number | null }[];
+  badExtended: { name: string; payload: string }[];
+}
+const vectors = JSON.parse(readFileSync('testdata/vectors/wire.json', 'utf8')) as Vectors;
+
+const bytes = (hex: string): Bytes => new Uint8Array(Buffer.from(hex, 'hex'));
+const hex = (data: Uint8Array): string => Buffer.from(data).toString('hex');
+const handshake = bytes(vectors.handshakes[0]!.hex);
+
+/** A message with its byte strings as hex. */
+function plain(message: object): Record<string, unknown> {
+  return Object.fromEntries(Object.entries(message).map(([k, v]) => [k, v instanceof Uint8Array ? hex(v) : v]));
+}
+
+/** What a stream decodes to when it arrives in pieces of `step` bytes. */
+function read(stream: Bytes, step: number, limit = vectors.limit): Message[] {
+  const reader = new Reader(limit);
+  const messages: Message[] = [];
+  for (let at = 0; at < stream.length; at += step) {
+    for (const message of reader.push(stream.slice(at, at + step))) {
+      if (message.type !== 'handshake') messages.push(message);
+    }
+  }
+  return messages;
+}
+
+for (const { name, hex: want, message } of vectors.messages) {
+  test(`message: ${name}`, () => {
+    const [decoded, ...more] = read(Buffer.concat([handshake, bytes(want)]) as unknown as Bytes, 1000);
+    assert.deepEqual(more, []);
+    assert.deepEqual(plain(decoded!), message);
+    assert.equal(hex(encode(decoded!)), want);
+  });
+}
+
+for (const { name, hex: data } of vectors.badMessages) {
+  test(`refused: ${name}`, () => {
+    assert.throws(() => read(Buffer.concat([handshake, bytes(data)]) as unknown as Bytes, 1000), WireError);
+  });
+}
+
+for (const { name, hex: want, ...fields } of vectors.handshakes) {
+  test(`handshake: ${name}`, () => {
+    const decoded = decodeHandshake(bytes(want));
+    assert.deepEqual(plain(decoded), { type: 'handshake', ...fields });
+    assert.equal(hex(encodeHandshake(decoded)), want);
+  });
+}
+
+for (const { name, hex: data } of vectors.badHandshakes) {
+  test(`refused handshake: ${name}`, () => {
+    assert.throws(() => [...new Reader(100).push(bytes(data))], WireError);
+  });
+}
+
+test('a stream decodes alike however it was cut', () => {
+  const stream = new Uint8Array(Buffer.concat([handshake, ...vectors.messages.map((vector) => bytes(vector.hex))]));
+  const want = vectors.messages.map(({ message }) => message);
+  for (const step of [1, 2, 3, 5, 67, 68, 69, 1000, stream.length]) {
+    assert.deepEqual(read(stream, step).map(plain), want, `in steps of ${step}`);
+  }
+});
+
+test('noise is decoded or refused, and what is decoded encodes to the same bytes', () => {
+  let state = 12345;
+  const random = () => (state = (Math.imul(state, 1103515245) + 12345) >>> 0) >>> 8;
+  for (let round = 0; round < 3000; round++) {
+    const body = Uint8Array.from({ length: 1 + (random() % 120) }, random);
+    body[0] = random() % 26;
+    const stream = new Uint8Array(72 + body.length);
+    stream.set(handshake);
+    new DataView(stream.buffer).setUint32(68, body.length);
+    stream.set(body, 72);
+    try {
+      const [message] = read(stream, 50);
+      assert.deepEqual(encode(message!), stream.slice(68));
+    } catch (error) {
+      assert.ok(error instanceof WireError, String(error));
+    }
+  }
+});
+
+for (const { name, payload, m, v, reqq } of vectors.extended) {
+  test(`extension handshake: ${name}`, () => {
+    const decoded = decodeExtended(bytes(payload));
+    assert.deepEqual(decoded, { m: new Map(Object.entries(m)), v, reqq: reqq ?? undefined });
+  });
+}
+
+for (const { name, payload } of vectors.badExtended) {
+  test(`refused extension handshake: ${name}`, () => assert.equal(decodeExtended(bytes(payload)), undefined));
+}
+
+test('our extension handshake is in canonical form', () => {
+  const ours = encodeExtended({ m: new Map([['b', 2], ['a', 1]]), v: 'Planktos', reqq: 256 });
+  assert.equal(Buffer.from(ours).toString(), 'd1:md1:ai1e1:bi2ee4:reqqi256e1:v8:Planktose');
+  assert.deepEqual(decodeExtended(ours), { m: new Map([['a', 1], ['b', 2]]), v: 'Planktos', reqq: 256 });
+});
+
+test('extension handshakes of noise never throw', () => {
+  const alphabet = 'dlie0123456789:-mvreqqab';
+  let state = 99;
+  for (let round = 0; round < 5000; round++) {
+    let text = 'd';
+    for (let i = 0; i < round % 60; i++) {
+      state = (Math.imul(state, 1103515245) + 12345) >>> 0;
+      text += alphabet[(state >>> 8) % alphabet.length];
+    }
+    decodeExtended(new TextEncoder().encode(text));
+  }
+});
