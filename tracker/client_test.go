@@ -181,7 +181,7 @@ func describe(reply signal.Reply) string {
 }
 
 // await waits until the tracker's figures satisfy done. (They are all that can be seen of a connection that is gone.)
-func await(t *testing.T, tracker *Tracker, what string, done func(Stats) bool) {
+func await(t testing.TB, tracker *Tracker, what string, done func(Stats) bool) {
 	t.Helper()
 	deadline := time.Now().Add(patience)
 	for !done(tracker.Stats()) {
