@@ -1,0 +1,80 @@
+package snapshot
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+)
+
+func TestInject(t *testing.T) {
+	const mark = "¦" // where the tag goes
+	for name, page := range map[string]string{
+		"head":                   "<!doctype html><html><head>¦<title>x</title></head><body>",
+		"head with attributes":   "<html><HEAD\n prefix=\"a>b\" x='>'>¦<meta charset=utf-8>",
+		"header is no head":      "<!doctype html>¦<header>x</header><head>",
+		"html alone":             "<!DOCTYPE html>\n<html lang=en>¦\n<title>x</title>",
+		"doctype alone":          "<!doctype html>¦<p>x",
+		"nothing":                "¦<p>x</p>",
+		"empty":                  "¦",
+		"text":                   "¦just text <head>",
+		"comment":                "<!-- <head> --><html><!-- > <head> --><head>¦<p>",
+		"comment before doctype": "<!-- x -->\n<!doctype html>¦\n<p>",
+		"comment alone":          "¦<!-- x -->",
+		"unfinished comment":     "¦<!-- <head>",
+		"unfinished head":        "<html>¦<head class=",
+		"head in a script":       "¦<script>'<head>'</script><head>",
+		"head in a title":        "<html>¦<title><head></title>",
+		"byte order mark":        "\ufeff<!doctype html><head>¦<p>",
+		"mark alone":             "\ufeff¦",
+		"legacy doctype":         `<!DOCTYPE html PUBLIC "-//W3C//DTD XHTML 1.0//EN" "x.dtd" >¦`,
+		"not UTF-8":              "<head>¦<title>\xe4\xf6",
+		"a comment about it":     "<head>¦<!-- <script src=planktos/install.js></script> -->",
+		"another script":         `<head>¦<script src="/myplanktos/install.js"></script><script data-src="planktos/install.js"></script>`,
+		"a script's text":        `<head>¦<script>"<script src='planktos/install.js'>"</script>`,
+	} {
+		before, after, _ := strings.Cut(page, mark)
+		want := before + `<!--planktos--><script src="/x/planktos/install.js"></script><!--/planktos-->` + after
+		got := Inject([]byte(before+after), "/x/")
+		if string(got) != want {
+			t.Errorf("%s: got  %q\nwant %q", name, got, want)
+		}
+		if again := Inject(got, "/x/"); !bytes.Equal(again, got) {
+			t.Errorf("%s: injected twice: %q", name, again)
+		}
+		if back := Strip(got); string(back) != before+after {
+			t.Errorf("%s: stripped: %q", name, back)
+		}
+	}
+	for name, page := range map[string]string{
+		"tagged":              `<head><script src="/planktos/install.js"></script>`,
+		"tagged at the end":   "<head></head><body>" + strings.Repeat("<p>x", 10000) + "<SCRIPT defer SRC=planktos/install.js></SCRIPT>",
+		"tagged with a query": "<script src='https://h.example/planktos/install.js?v=1#x'></script>",
+		"tagged elsewhere":    `<!--planktos--><script src="/old/planktos/install.js"></script><!--/planktos-->`,
+		"UTF-16 LE":           "\xff\xfe<\x00h\x00",
+		"UTF-16 BE":           "\xfe\xff\x00<\x00h",
+		"UTF-16 without mark": "<\x00h\x00",
+	} {
+		if got := Inject([]byte(page), "/"); string(got) != page {
+			t.Errorf("%s: got %.200q", name, got)
+		}
+	}
+}
+
+func FuzzInject(f *testing.F) {
+	f.Add([]byte("<!doctype html><html><head><title>x</title>"))
+	f.Add([]byte("\ufeff<!-- <head> --><html ><script>'<head>'</script>"))
+	f.Add([]byte("<head><script src=planktos/install.js>"))
+	f.Add([]byte("<svg><![CDATA[<head>]]><plaintext>"))
+	f.Fuzz(func(t *testing.T, page []byte) {
+		got := Inject(page, "/")
+		if bytes.Equal(got, page) {
+			return
+		}
+		if again := Inject(got, "/"); !bytes.Equal(again, got) {
+			t.Errorf("injected twice: %q", again)
+		}
+		if !injectedTag.Match(page) && !bytes.Equal(Strip(got), page) {
+			t.Errorf("stripped: %q", Strip(got))
+		}
+	})
+}
