@@ -6,6 +6,8 @@ import type { ByteRange } from '../shared/ranges.ts';
 import { broadcast, post } from './clients.ts';
 import type { Site } from './site.ts';
 
+declare const self: ServiceWorkerGlobalScope;
+
 /** A body in order, as it comes. Not to be read concurrently. */
 export interface Delivery {
   /** the next bytes; undefined at the end; rejects if the rest will not come from here */
@@ -123,6 +125,9 @@ export class Engines {
 
   /** The engine for a client's request: its own page's, else the best connected; waits `waitMs` for one to appear. */
   async #pick(client: string, waitMs: number): Promise<Engine | undefined> {
+    // A page that was left without a word, or lies in the back/forward cache, is no longer among the clients.
+    const alive = new Set((await self.clients.matchAll({ includeUncontrolled: true })).map(({ id }) => id));
+    for (const id of this.#all.keys()) if (!alive.has(id)) this.detach(id);
     const best = (): Engine | undefined =>
       this.#all.get(client) ?? [...this.#all.values()].sort((a, b) => b.connections - a.connections)[0];
     if (!best() && waitMs > 0) {

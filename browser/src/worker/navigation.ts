@@ -13,16 +13,16 @@ import { rewritten } from './site.ts';
 import { sleep } from './streams.ts';
 
 /** Whether the manifest has to be asked for again: a visit begins, the page is reloaded, or it is a while ago. */
-async function isDue(site: Site, { cache }: Request): Promise<boolean> {
+function isDue(site: Site, { cache, referrer }: Request): boolean {
   // Going back and forward takes what is there (`force-cache`); every other cache mode but the default is a reload.
   if (cache === 'force-cache') return !site.snapshots.current;
-  return cache !== 'default' || !site.snapshots.fresh || visitBegins();
+  return cache !== 'default' || !referrer.startsWith(site.scope) || !site.snapshots.fresh;
 }
 
 /** Validates for a navigation, and gives its page the newest snapshot. */
 export async function begin(site: Site, event: FetchEvent): Promise<void> {
   site.saveData = event.request.headers.has('save-data');
-  const due = await isDue(site, event.request);
+  const due = isDue(site, event.request);
   if (await visitBegins()) site.paused = false;
   // A slow origin does not hold the page back: it begins with the newest snapshot known.
   const validated = due ? Promise.race([site.snapshots.validate(), sleep(patienceMs)]) : Promise.resolve();

@@ -4,6 +4,7 @@ import { candidates, lookup, parseRoot, parseShard, shardFor } from '../shared/m
 import type { EngineSnapshot } from '../shared/messages.ts';
 import { post } from './clients.ts';
 import { verifiedContent } from './content.ts';
+import { patienceMs } from '../shared/policy.ts';
 import { permissionChanged } from './messages.ts';
 import type { Site } from './site.ts';
 import { manifestGone, purge } from './wayout.ts';
@@ -36,6 +37,7 @@ export class Snapshots {
   readonly #site: Site;
   #validating: Promise<boolean> | undefined;
   #validatedMs = 0;
+  #askedMs = 0;
   #downMs = 0;
 
   constructor(site: Site) {
@@ -67,9 +69,20 @@ export class Snapshots {
     this.#validatedMs = 0;
   }
 
-  /** Asks the origin for the manifest. Resolves to whether it answered; concurrent calls share one request. */
+  /**
+   * Asks the origin for the manifest. Resolves to whether it answered. Concurrent calls share one request, unless that
+   * hangs.
+   */
   validate(): Promise<boolean> {
-    return (this.#validating ??= this.#validate().finally(() => (this.#validating = undefined)));
+    const now = Date.now();
+    if (!this.#validating || now - this.#askedMs > patienceMs) {
+      this.#askedMs = now;
+      const asking = this.#validate().finally(() => {
+        if (this.#validating === asking) this.#validating = undefined;
+      });
+      this.#validating = asking;
+    }
+    return this.#validating;
   }
 
   async #validate(): Promise<boolean> {
