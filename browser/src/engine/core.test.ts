@@ -390,3 +390,40 @@ test('no more peers than fit, each once, and never itself', async (t) => {
   for (let i = 0; i < 40; i++) new Script(a!, `peer${i}`);
   await a!.until(() => a!.connections === 30);
 });
+
+test('a content that has left the store is fetched again, and no longer given', async (t) => {
+  const site = await makeSite([noise(100, 1), noise(100, 2)]);
+  const [a, b] = await visitors(t, site, [0, 1], [0]);
+  const { content, data } = site.files[0]!;
+  await b!.store.delete(content);
+  assert.equal((await b!.get(site.files[0]!).got).outcome, 'fail');
+  connect(a!, b!);
+  await served(b!, site);
+  assert.deepEqual((await b!.get(site.files[0]!).got).data, data);
+});
+
+test('a new port ends what the old one asked for, and serves as before', async (t) => {
+  const site = await makeSite([noise(4 * pieceLength, 1)]);
+  const [a, b] = await visitors(t, site, [0], []);
+  b!.fetch = origin(site, pieceLength);
+  b!.consume = false;
+  connect(a!, b!);
+  await served(b!, site);
+  const { id } = b!.get(site.files[0]!, { start: 0, end: 10 });
+  await b!.until(() => b!.chunks(id) === 1);
+  b!.get(site.files[0]!, { peersOnly: true, deadlineMs: 1e6 });
+  b!.reconnect();
+  await b!.begin(site);
+  b!.consume = true;
+  assert.deepEqual((await b!.get(site.files[0]!).got).data, site.files[0]!.data);
+});
+
+test('forgetting a snapshot closes its peers', async (t) => {
+  const site = await makeSite([noise(100, 1)]);
+  const [a] = await visitors(t, site, [0]);
+  const peer = new Script(a!, 'peer');
+  await a!.until(() => a!.connections === 1);
+  a!.post({ type: 'forget', id: site.snapshot.id });
+  await a!.until(() => peer.channel.readyState === 'closed' && a!.connections === 0);
+  assert.equal((await a!.get(site.files[0]!, { content: { hash: '0'.repeat(64), size: 5, piece: 0 }, end: 5 }).got).verdict, 'decline');
+});

@@ -56,7 +56,7 @@ export class Library {
     const key = `${nameOf(content)}:${pieceLength}:${index}`;
     return this.#pieces.get(key, Math.min(pieceLength, content.size), async () => {
       const layer = await this.layer(content, pieceLength);
-      const file = layer && (await this.#store.get(content));
+      const file = layer && (await this.#file(content));
       if (!layer || !file) return undefined;
       const start = index * pieceLength;
       const data = await bytesOf(file.slice(start, start + pieceLength));
@@ -72,7 +72,7 @@ export class Library {
     if (!this.has(content)) return undefined;
     const count = Math.ceil(content.size / pieceLength);
     return this.#layers.get(`${nameOf(content)}:${pieceLength}`, 32 * count, async () => {
-      const file = await this.#store.get(content);
+      const file = await this.#file(content);
       if (!file) return undefined;
       const layer = new Uint8Array(32 * count);
       for (let i = 0; i < count; i++) {
@@ -89,6 +89,13 @@ export class Library {
   /** Keeps the layer that a download has verified. */
   keepLayer(content: ContentId, pieceLength: number, layer: Bytes): void {
     void this.#layers.get(`${nameOf(content)}:${pieceLength}`, layer.length, async () => layer);
+  }
+
+  /** The stored file; one that has left the store is forgotten. */
+  async #file(content: ContentId): Promise<Blob | undefined> {
+    const file = await this.#store.get(content);
+    if (!file) this.drop(content);
+    return file;
   }
 
   async #discredit(content: ContentId): Promise<void> {

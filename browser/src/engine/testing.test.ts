@@ -177,7 +177,8 @@ export class Visitor {
   consume = true;
   fetch: (url: string, init: RequestInit) => Promise<Response> = async () => new Response(null, { status: 404 });
   onLink: OnLink | undefined;
-  readonly port: MessagePort;
+  port!: MessagePort;
+  readonly #listen: (message: FromHost) => void;
   readonly #gets = new Map<number, { chunks: Bytes[]; verdict?: Got['verdict']; settle: (got: Got) => void }>();
   readonly #watchers = new Set<() => void>();
   #nextId = 1;
@@ -213,10 +214,17 @@ export class Visitor {
       },
       { post: () => {}, listen: (handler) => (listen = handler) },
     );
+    this.#listen = listen!;
+    this.reconnect();
+  }
+
+  /** Hands the core a port, as a worker that was started anew does. */
+  reconnect(): void {
+    (this.port as MessagePort | undefined)?.close();
     const { port1, port2 } = new MessageChannel();
     this.port = port1;
     port1.onmessage = (event) => this.#receive(event.data as FromEngine);
-    listen!({ type: 'port', port: port2 as unknown as globalThis.MessagePort } as FromHost);
+    this.#listen({ type: 'port', port: port2 as unknown as globalThis.MessagePort } as FromHost);
   }
 
   post(message: ToEngine): void {
