@@ -25,7 +25,8 @@ func BenchmarkAnnounce(b *testing.B) {
 	defer server.Close()
 	defer tracker.Close()
 
-	sdp := []byte(`{"type":"offer","sdp":"` + strings.Repeat(`a=candidate:1 1 udp 2113937151 192.0.2.1 54400 typ host\r\n`, 35) + `"}`)
+	candidate := `a=candidate:1 1 udp 2113937151 192.0.2.1 54400 typ host\r\n`
+	sdp := []byte(`{"type":"offer","sdp":"` + strings.Repeat(candidate, 35) + `"}`)
 	crowd := make([]*benchPeer, peers)
 	for i := range crowd {
 		crowd[i] = newBenchPeer(b, server.Listener.Addr().String(), byte(i), sdp)

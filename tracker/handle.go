@@ -87,7 +87,9 @@ func (t *Tracker) announce(c *conn, a *signal.Announce) error {
 
 // join makes the sender a member of the swarm, or notes its new state, fills in the swarm's counts, and picks up to
 // want others.
-func (t *Tracker) join(c *conn, a *signal.Announce, counts *signal.Announced, picked []*peer, want int) ([]*peer, error) {
+func (t *Tracker) join(
+	c *conn, a *signal.Announce, counts *signal.Announced, picked []*peer, want int,
+) ([]*peer, error) {
 	member := c.member(a.InfoHash, a.PeerID)
 	known := member != nil
 	if !known {

@@ -1,6 +1,6 @@
 // Package tracker is a WebTorrent tracker: it introduces browsers that want the same torrent to each other, by passing
-// on their WebRTC offers and answers over a WebSocket. It carries no content, stores nothing, and speaks the protocol of
-// bittorrent-tracker, which docs/tracker.md of this repository writes down.
+// on their WebRTC offers and answers over a WebSocket. It carries no content, stores nothing, and speaks the protocol
+// of bittorrent-tracker, which docs/tracker.md of this repository writes down.
 //
 // A Tracker is an http.Handler that answers WebSocket upgrades on whatever path it is mounted:
 //

@@ -14,7 +14,8 @@ func TestOfferAndAnswer(t *testing.T) {
 	url := start(t, &Tracker{})
 	seeder, leecher := connect(t, url, 1), connect(t, url, 2)
 
-	if got := seeder.announce(7, signal.EventStarted, 0, 2); got.Complete != 1 || got.Incomplete != 0 || got.IntervalSeconds != 120 {
+	got := seeder.announce(7, signal.EventStarted, 0, 2)
+	if got.Complete != 1 || got.Incomplete != 0 || got.IntervalSeconds != 120 {
 		t.Errorf("got %+v", got)
 	}
 	asked := leecher.announcement(7, signal.EventStarted, signal.Unknown, 3)

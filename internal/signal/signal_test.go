@@ -168,7 +168,7 @@ func TestAccepted(t *testing.T) {
 			"\"info_hash\":\"aaaaaaaaaaaaaaaaaaaa\"\r}\n"},
 		{"unknown members", announce(`,"x":{"y":[1,{"z":null},[]],"":{}},"":"","é":false`)},
 		{"escaped key", announce(`,"ev\u0065nt":"update"`)},
-		{"nulls", announce(`,"event":null,"offers":null,"answer":null,"to_peer_id":null,"offer_id":null,"trackerid":null`)},
+		{"nulls", announce(`,"event":null,"offers":null,"answer":null,"to_peer_id":null,"offer_id":null`)},
 		{"empty event", announce(`,"event":""`)},
 		{"event empty", announce(`,"event":"empty"`)},
 		{"no offers", announce(`,"offers":[]`)},
