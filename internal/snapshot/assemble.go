@@ -87,7 +87,7 @@ func (s *Snapshot) layOut(o *Options, base string, pieceLength int64, hashes []t
 		Trackers:    o.Trackers,
 	}}
 	for _, u := range o.WebSeeds {
-		if seed, ok := seedURL(l.spec.Name, u); ok {
+		if seed, ok := seedURL(l.spec.Name, o.InPlace, u); ok {
 			l.spec.WebSeeds = append(l.spec.WebSeeds, seed)
 		}
 	}
@@ -119,7 +119,7 @@ func (s *Snapshot) layOut(o *Options, base string, pieceLength int64, hashes []t
 		if err != nil {
 			return nil, err
 		}
-		l.spec.Files = append(l.spec.Files, torrent.FileSpec{Path: append(prefix[:len(prefix):len(prefix)], "engine.min.js"), Hashes: h})
+		l.spec.Files = append(l.spec.Files, torrent.FileSpec{Path: slices.Concat(prefix, []string{"engine.min.js"}), Hashes: h})
 	}
 	if len(l.spec.Files) < 2 {
 		return nil, errors.New("nothing to share: the site has no file that is not empty")
@@ -166,7 +166,7 @@ func (s *Snapshot) layOut(o *Options, base string, pieceLength int64, hashes []t
 			l.shards = append(l.shards, shard)
 			documents = append(documents, document)
 			shardFiles = append(shardFiles, torrent.FileSpec{
-				Path:   append(prefix[:len(prefix):len(prefix)], "shards", h.Root.String()+".json"),
+				Path:   slices.Concat(prefix, []string{"shards", h.Root.String() + ".json"}),
 				Hashes: h,
 			})
 		}
@@ -174,15 +174,15 @@ func (s *Snapshot) layOut(o *Options, base string, pieceLength int64, hashes []t
 			return l, nil
 		}
 		l.documents = documents
-		l.spec.Files = append(own[:len(own):len(own)], shardFiles...)
+		l.spec.Files = slices.Concat(own, shardFiles)
 	}
 	return nil, errors.New("the shards' place in the torrent does not settle")
 }
 
 // seedURL gives what a torrent's url-list (BEP 19) has to say for clients to ask <root>planktos/<hash>, or in place
 // <root><path>: the URL below which the torrent's name is a folder. It is false if there is none.
-func seedURL(name, root string) (string, bool) {
-	if name == Folder {
+func seedURL(name string, inPlace bool, root string) (string, bool) {
+	if !inPlace {
 		return root, true
 	}
 	u, err := url.Parse(root)
@@ -205,7 +205,7 @@ func (s *Snapshot) TorrentFor(rootURL string) ([]byte, error) {
 		return nil, fmt.Errorf("site's URL %q: an absolute URL is needed that ends in a slash", rootURL)
 	}
 	spec := s.spec
-	if seed, ok := seedURL(spec.Name, rootURL); ok && !slices.Contains(spec.WebSeeds, seed) {
+	if seed, ok := seedURL(spec.Name, !s.Root.Copies, rootURL); ok && !slices.Contains(spec.WebSeeds, seed) {
 		spec.WebSeeds = append([]string{seed}, spec.WebSeeds...)
 	}
 	spec.Trackers = nil

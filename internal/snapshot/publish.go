@@ -240,7 +240,7 @@ func (p *publisher) stageCopy(s *Snapshot, c *content, name string) error {
 		return p.finish(f, name, err)
 	}
 	h := merkle.NewHasher(merkle.BlockSize)
-	if _, err = io.Copy(io.MultiWriter(f, h), src); err == nil {
+	if err = pump(io.MultiWriter(f, h), src); err == nil {
 		if root, _ := h.Sum(); root != file.Hash || h.Size() != file.Size {
 			err = fmt.Errorf("%s: %w", file.Path, ErrChanged)
 		}
@@ -267,13 +267,23 @@ func (p *publisher) check(r io.Reader, file File) error {
 		}
 	}
 	h := merkle.NewHasher(merkle.BlockSize)
-	if _, err := io.Copy(h, r); err != nil {
+	if err := pump(h, r); err != nil {
 		return err
 	}
 	if root, _ := h.Sum(); root != file.Hash || h.Size() != file.Size {
 		return fmt.Errorf("%s: %w", file.Path, ErrChanged)
 	}
 	return nil
+}
+
+var buffers = sync.Pool{New: func() any { return new([128 << 10]byte) }}
+
+// pump is [io.Copy] through a pooled buffer: of many small files, each would else cost one of its own.
+func pump(w io.Writer, r io.Reader) error {
+	buf := buffers.Get().(*[128 << 10]byte)
+	defer buffers.Put(buf)
+	_, err := io.CopyBuffer(struct{ io.Writer }{w}, struct{ io.Reader }{r}, buf[:])
+	return err
 }
 
 // holds tells whether a regular file of this content is in place.

@@ -13,8 +13,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/url"
 	"path"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -126,7 +128,7 @@ type content struct {
 func (s *Snapshot) ID() string { return s.Root.Snapshot.String() }
 
 // Build packs the site in fsys. Symbolic links are followed as far as fsys follows them: of a folder, give the FS of an
-// [os.Root], which keeps them inside. o may be nil.
+// [os.Root], which keeps them inside. The snapshot reads from fsys as long as it is used. o may be nil.
 func Build(ctx context.Context, fsys fs.FS, o *Options) (*Snapshot, error) {
 	if o == nil {
 		o = &Options{}
@@ -154,6 +156,14 @@ func Build(ctx context.Context, fsys fs.FS, o *Options) (*Snapshot, error) {
 	if err != nil {
 		return nil, err
 	}
+	if o.Tag {
+		for _, source := range sources {
+			if isHTML(source.path) && source.size > maxHTML {
+				s.LeftOut = append(s.LeftOut, LeftOut{source.path, "is too large to get the script tag"})
+			}
+		}
+		slices.SortFunc(s.LeftOut, func(a, b LeftOut) int { return strings.Compare(a.Path, b.Path) })
+	}
 	if err := s.assemble(o, base, pieceLength, hashes); err != nil {
 		return nil, err
 	}
@@ -172,7 +182,7 @@ func cleanBase(base string) (string, error) {
 			return "", fmt.Errorf("base %q: has a segment %q", base, segment)
 		}
 	}
-	if !basePath.MatchString(base) {
+	if _, err := url.PathUnescape(base); err != nil || !basePath.MatchString(base) {
 		return "", fmt.Errorf("base %q: a URL path is needed that begins and ends with a slash", base)
 	}
 	return base, nil

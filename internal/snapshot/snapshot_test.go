@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/fstest"
 	"time"
@@ -285,7 +286,7 @@ func TestNothingToShare(t *testing.T) {
 
 func TestBase(t *testing.T) {
 	fsys := site(map[string]string{"a": "a"})
-	for _, base := range []string{"x", "/x", "x/", "//h/", "/../", "/a/./", `/"/`, "/a b/", "/?/", "/#/", "/\n/", "/<x>/"} {
+	for _, base := range []string{"x", "/x", "x/", "//h/", "/../", "/a/./", `/"/`, "/a b/", "/?/", "/#/", "/\n/", "/<x>/", "/%zz/"} {
 		if _, err := Build(t.Context(), fsys, &Options{Base: base, Runtime: scripts}); err == nil {
 			t.Errorf("base %q is accepted", base)
 		}
@@ -317,6 +318,62 @@ func TestTorrentFor(t *testing.T) {
 			t.Errorf("%q is accepted", u)
 		}
 	}
+}
+
+func TestTorrentNameInPlace(t *testing.T) {
+	for base, want := range map[string]struct{ name, seed string }{
+		"/":            {"site", ""},
+		"/docs/":       {"docs", "https://h.example/"},
+		"/a/planktos/": {"planktos", "https://h.example/a/"},
+		"/%C3%BC%20x/": {"ü x", "https://h.example/"},
+		"/a%2Fb/":      {"site", ""},
+	} {
+		s := build(t, site(map[string]string{"a": "a", "b": "b"}), &Options{InPlace: true, Base: base})
+		encoded, err := s.TorrentFor("https://h.example" + base)
+		if err != nil {
+			t.Fatal(err)
+		}
+		meta, err := torrent.Parse(encoded)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if meta.Name != want.name || strings.Join(meta.WebSeeds, " ") != want.seed {
+			t.Errorf("%s: name %q, web seeds %q", base, meta.Name, meta.WebSeeds)
+		}
+	}
+}
+
+func TestTagLeavesOutHugePages(t *testing.T) {
+	huge := strings.Repeat("<p>", maxHTML/3+1)
+	s := build(t, site(map[string]string{"huge.html": huge, "a.html": ""}), &Options{Tag: true})
+	f, _ := s.Lookup("huge.html")
+	if f.Tagged || len(s.LeftOut) != 1 || s.LeftOut[0].Path != "huge.html" {
+		t.Errorf("tagged %v, left out %v", f.Tagged, s.LeftOut)
+	}
+	if got := len(read(t, s, "a.html")); got != len(tag("/")) {
+		t.Errorf("the empty page has %d bytes", got)
+	}
+}
+
+func TestConcurrentReaders(t *testing.T) {
+	s := build(t, site(map[string]string{"a.html": "<head>a", "b": "b"}), &Options{Tag: true})
+	f, _ := s.Lookup("a.html")
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			for _, name := range []string{"a.html", "b", ManifestFile, TorrentFile, Folder + "/" + f.Hash.String()} {
+				if entry, err := s.Open(name); err != nil {
+					t.Errorf("%s: %v", name, err)
+				} else if data, err := io.ReadAll(entry.Body); err != nil || rootOf(data) != entry.Hash {
+					t.Errorf("%s: read %d bytes, %v", name, len(data), err)
+				}
+			}
+			if _, err := s.TorrentFor("https://h.example/"); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
 }
 
 func TestTag(t *testing.T) {
