@@ -16,6 +16,7 @@ type demoCommand struct {
 	Addr     string `default:"127.0.0.1:0" placeholder:"HOST:PORT" help:"Where to listen. Default: ${default}, a free port. Visitors get ports of their own beside it."`
 	Visitors int    `default:"8" placeholder:"N" help:"Visitors to begin with, at most 32. Default: ${default}."`
 	NoOpen   bool   `help:"Do not open a browser."`
+	Ready    string `placeholder:"FILE" help:"Write the URL to this file, too, once the server answers."`
 }
 
 // Help is shown by `planktos demo --help`.
@@ -54,7 +55,9 @@ func (c *demoCommand) Run(p *program) error {
 		}
 	}
 	url := "http://" + urlHost(l.Addr()) + "/"
-	fmt.Fprintln(p.stdout, url)
+	if err := p.announce(url, c.Ready); err != nil {
+		return err
+	}
 	if !c.NoOpen {
 		openBrowser(p.ctx, url)
 	}

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
 	"sync"
 	"syscall"
 	"time"
@@ -70,6 +71,21 @@ func urlHost(addr net.Addr) string {
 		host = "localhost"
 	}
 	return net.JoinHostPort(host, port)
+}
+
+// announce prints the URL at which a server answers, and writes it to a file if there is to be one: scripts wait for
+// that.
+func (p *program) announce(url, file string) error {
+	fmt.Fprintln(p.stdout, url)
+	if file == "" {
+		return nil
+	}
+	// Whoever sees the file must find all of it.
+	next := file + ".next"
+	if err := os.WriteFile(next, []byte(url+"\n"), 0o644); err != nil {
+		return fmt.Errorf("--ready: %w", err)
+	}
+	return os.Rename(next, file)
 }
 
 // newServer is an HTTP server whose requests end with ctx.

@@ -42,6 +42,10 @@ Without --tracker and --ice, public trackers and STUN servers are used; the summ
 
 // Run packs.
 func (c *packCommand) Run(p *program) error {
+	paths, err := c.relative()
+	if err != nil {
+		return err
+	}
 	file, err := readConfig(c.Config, c.Root)
 	if err != nil {
 		return err
@@ -59,9 +63,7 @@ func (c *packCommand) Run(p *program) error {
 	if value(c.InPlace) && value(c.HardLink) {
 		return misuse(errors.New("--in-place makes no copies, so there is nothing for --hard-link to link"))
 	}
-	if opts.Paths, err = c.relative(); err != nil {
-		return err
-	}
+	opts.Paths = paths
 	if len(opts.Paths) == 0 && !value(c.LibOnly) {
 		if err := refuse(p.ctx, c.Root); err != nil {
 			return err

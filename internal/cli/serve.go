@@ -12,9 +12,10 @@ import (
 
 type serveCommand struct {
 	siteFlags
-	Dir  string `arg:"" optional:"" help:"The site's folder. Default: the current directory."`
-	Addr string `default:"127.0.0.1:8080" placeholder:"HOST:PORT" help:"Where to listen. Default: ${default}. Port 0 is a free one."`
-	STUN string `name:"stun" placeholder:"[HOST]:PORT" help:"Answer STUN as well, and tell visitors so. Over one machine or network it is not needed."`
+	Dir   string `arg:"" optional:"" help:"The site's folder. Default: the current directory."`
+	Addr  string `default:"127.0.0.1:8080" placeholder:"HOST:PORT" help:"Where to listen. Default: ${default}. Port 0 is a free one."`
+	STUN  string `name:"stun" placeholder:"[HOST]:PORT" help:"Answer STUN as well, and tell visitors so. Over one machine or network it is not needed."`
+	Ready string `placeholder:"FILE" help:"Write the URL to this file, too, once the server answers."`
 }
 
 // Help is shown by `planktos serve --help`.
@@ -81,7 +82,9 @@ func (c *serveCommand) Run(p *program) error {
 		return err
 	}
 	d := site.Describe()
-	fmt.Fprintf(p.stdout, "http://%s%s\n", urlHost(l.Addr()), d.Base)
+	if err := p.announce("http://"+urlHost(l.Addr())+d.Base, c.Ready); err != nil {
+		return err
+	}
 	p.note("serving %s of %s, %s", plural(d.Files, "file"), dir, bytesOf(d.Bytes))
 	for line := range strings.Lines(thirdPartyText(d.ThirdParties)) {
 		p.note("%s", strings.TrimSuffix(line, "\n"))

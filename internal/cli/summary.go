@@ -51,10 +51,10 @@ func (s summary) print(p *program, asJSON bool) error {
 	row("snapshot", "%s", s.Snapshot)
 	row("content", "%s, %s distinct", bytesOf(s.Bytes), bytesOf(s.ContentBytes))
 	row("manifest", "%s%s", bytesOf(int64(s.ManifestBytes)), shardsOf(s.Shards))
-	row("torrent", "%s, %s of %s", s.InfoHash, plural(s.Pieces, "piece"), bytesOf(s.PieceLength))
+	row("torrent", "%s, %s of %d KiB", s.InfoHash, plural(s.Pieces, "piece"), s.PieceLength>>10)
 	row("policy", "%s, prefers %s", s.Mode, s.Prefer)
 	if n := len(s.Injected); n > 0 {
-		row("injected", "the script tag into %s", plural(n, "file"))
+		row("injected", "the script tag into %s", plural(n, "page"))
 	}
 	b.WriteString(thirdPartyText(s.ThirdParties))
 	b.WriteString(leftOutText(s.LeftOut))

@@ -1,14 +1,11 @@
 package cli
 
-import (
-	"fmt"
-
-	"github.com/planktos/planktos/tracker"
-)
+import "github.com/planktos/planktos/tracker"
 
 type trackerCommand struct {
 	Addr    string   `default:"127.0.0.1:8000" placeholder:"HOST:PORT" help:"Where to listen. Default: ${default}. Port 0 is a free one."`
 	STUN    string   `name:"stun" placeholder:"[HOST]:PORT" help:"Answer STUN as well."`
+	Ready   string   `placeholder:"FILE" help:"Write the URL to this file, too, once the server answers."`
 	Origin  []string `sep:"none" placeholder:"HOST" help:"Only pages of this host may connect; *.example.com is allowed. Repeatable. Default: all."`
 	PerIP   int      `name:"max-per-ip" placeholder:"N" help:"Most connections from one IPv4 address or IPv6 /64 network. Default: no limit."`
 	MaxConn int      `name:"max-connections" placeholder:"N" help:"Most connections. Default: no limit."`
@@ -39,6 +36,8 @@ func (c *trackerCommand) Run(p *program) error {
 		Logger: p.logger(), OriginPatterns: c.Origin, MaxConnsPerIP: c.PerIP, MaxConns: c.MaxConn,
 	}
 	defer t.Close()
-	fmt.Fprintf(p.stdout, "ws://%s/\n", urlHost(l.Addr()))
+	if err := p.announce("ws://"+urlHost(l.Addr())+"/", c.Ready); err != nil {
+		return err
+	}
 	return p.serve(p.ctx, l, t)
 }
