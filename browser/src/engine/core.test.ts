@@ -427,3 +427,49 @@ test('forgetting a snapshot closes its peers', async (t) => {
   await a!.until(() => peer.channel.readyState === 'closed' && a!.connections === 0);
   assert.equal((await a!.get(site.files[0]!, { content: { hash: '0'.repeat(64), size: 5, piece: 0 }, end: 5 }).got).verdict, 'decline');
 });
+
+test('what is being fetched is given on at once, in pieces of another torrent too', async (t) => {
+  const data = noise(40 * pieceLength, 1);
+  const old = await makeSite([noise(7, 9), data]);
+  const other = 'c3'.repeat(20);
+  const renewed = await makeSite([data], { pieceLength: 16384, hash: other });
+  renewed.snapshot.id = '6'.repeat(64);
+  const [a, b] = await visitors(t, old, [1], []);
+  const [c] = await visitors(t, renewed, []);
+  for (const visitor of [b!, c!]) {
+    visitor.fetch = async (url, init) => {
+      assert.ok(url.endsWith('.layer'), `fetches ${url}`);
+      return origin(renewed, 16384)(url, init);
+    };
+  }
+  // b knows both snapshots: it fetches in the one and gives in the other.
+  b!.post({ type: 'rows', id: renewed.snapshot.id, root: renewed.snapshot.root, rows: renewed.snapshot.rows });
+  await b!.get(old.files[0]!, { deadlineMs: 0 }).got;
+  connect(a!, b!);
+  connect(b!, c!, other);
+  b!.consume = false;
+  await b!.until(() => b!.core.holders(old.files[1]!.content, 0) === 1);
+  const stopped = b!.get(old.files[1]!, { start: 0, end: 20 * pieceLength });
+  await b!.until(() => b!.counts.peers === 20 * pieceLength);
+  await c!.until(() => c!.core.holders(renewed.files[0]!.content, 19 * pieceLength) === 1);
+  const got = await c!.get(renewed.files[0]!, { end: 20 * pieceLength }).got;
+  assert.deepEqual(got.data, data.slice(0, 20 * pieceLength));
+  assert.deepEqual(c!.counts, { origin: 0, peers: 20 * pieceLength, uploaded: 0 });
+  b!.post({ type: 'cancel', id: stopped.id });
+});
+
+test('many megabytes pass with bounded memory', async (t) => {
+  const site = await makeSite([noise(24 << 20, 1)], { pieceLength: 1 << 18 });
+  const [a, b] = await visitors(t, site, [0], []);
+  b!.fetch = origin(site, 1 << 18);
+  connect(a!, b!);
+  await served(b!, site);
+  let least = Infinity;
+  const watch = setInterval(() => (least = Math.min(least, b!.core.memory.left)), 1);
+  const got = await b!.get(site.files[0]!, { deadlineMs: 1e6 }).got;
+  clearInterval(watch);
+  assert.equal(Buffer.compare(got.data, site.files[0]!.data), 0);
+  assert.ok(least >= (32 << 20) - (6 << 20), `${least}`);
+  await b!.until(() => b!.stored.length === 1);
+  assert.equal(b!.core.memory.left, 32 << 20);
+});

@@ -226,7 +226,8 @@ export class Core implements SwarmOwner, DownloadOwner {
     const timer = setTimeout(() => this.#settle(id, 'decline'), Math.max(0, get.deadlineMs));
     this.#waiting.set(id, { get, dueMs, timer });
     this.#startTicking();
-    this.#evaluate(id);
+    // Joins first: somebody has to be looked for before it can be said that nobody is coming.
+    this.changed();
   }
 
   /** Decides on a request that waits, if that can be done now. */
@@ -471,6 +472,8 @@ export class Core implements SwarmOwner, DownloadOwner {
     const { content, requests, layer } = download;
     if (stored) {
       this.#library?.add(content);
+      // A torrent with longer pieces could not give what came in shorter ones.
+      for (const swarm of this.#swarms.values()) swarm.hold(content, 0, content.size);
       if (layer?.length) this.#library?.keepLayer(content, download.pieceLength, layer);
       const source = this.#stored(content);
       const waiting = [...requests];

@@ -320,11 +320,11 @@ export class Visitor {
 let links = 0;
 
 /** Connects two visitors; returns their ends. */
-export function connect(a: Visitor, b: Visitor): [FakeChannel, FakeChannel] {
+export function connect(a: Visitor, b: Visitor, hash = infoHash): [FakeChannel, FakeChannel] {
   const [left, right] = channelPair();
   const id = (++links).toString(16).padStart(40, '0');
-  a.onLink!(asLink(left, id));
-  b.onLink!(asLink(right, id));
+  a.onLink!(asLink(left, id, hash));
+  b.onLink!(asLink(right, id, hash));
   return [left, right];
 }
 
