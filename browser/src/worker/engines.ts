@@ -100,7 +100,7 @@ export class Engines {
         return engine.gets.get(message.id)?.take(message);
       case 'count': {
         const { totals } = this.#site;
-        for (const key of ['origin', 'peers', 'uploaded'] satisfies (keyof Totals)[]) totals[key] += message[key] || 0;
+        for (const key of ['origin', 'peers', 'uploaded'] satisfies (keyof Totals)[]) totals[key] += Number(message[key]) || 0;
         void this.#site.save();
         const { path, size = 0 } = message;
         const pages = new Set([...engine.gets.values()].filter((get) => get.path === path).map((get) => get.client));

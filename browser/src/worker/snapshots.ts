@@ -176,7 +176,7 @@ export class Snapshots {
 
   /** Whether no page's snapshot has a file for this path, as far as that is known without asking anyone. */
   knowsNot(path: string): boolean {
-    return this.live.size > 0 && [...this.live.values()].every((snapshot) => this.peek(snapshot, path)?.length === 0);
+    return [...this.live.values()].every((snapshot) => this.peek(snapshot, path)?.length === 0);
   }
 
   /** What engines are told of everything. */
