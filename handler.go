@@ -62,6 +62,7 @@ type Handler struct {
 	tracker  *tracker.Tracker
 	base     string
 	packing  sync.Mutex // held while the tree is looked at or packed
+	failed   failure    // guarded by packing
 	current  atomic.Pointer[generation]
 	setUpErr error
 }
@@ -78,6 +79,16 @@ type generation struct {
 	checkedAt atomic.Int64 // UnixNano
 	checkTook atomic.Int64 // nanoseconds
 }
+
+// failure is a state of the tree that could not be packed. It is not tried again before it has changed or some time has
+// passed: trying may mean to read all of it.
+type failure struct {
+	print fingerprint
+	at    time.Time
+}
+
+// retryAfter is how long a tree that could not be packed is left alone if it does not change.
+const retryAfter = 2 * time.Second
 
 func (h *Handler) setUp() {
 	h.once.Do(func() {
@@ -240,11 +251,12 @@ func (h *Handler) check(ctx context.Context, g *generation) *generation {
 		h.log.Warn("site cannot be read; still serving what was packed", "error", err)
 		return g
 	}
-	if print == g.print {
+	if print == g.print || print == h.failed.print && time.Since(h.failed.at) < retryAfter {
 		return g
 	}
 	next, err := h.pack(ctx, g)
 	if err != nil {
+		h.failed = failure{print, time.Now()}
 		h.log.Warn("site cannot be packed anew; still serving what was", "error", err)
 		return g
 	}

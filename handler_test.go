@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"io/fs"
 	"maps"
 	"net/http"
 	"net/http/httptest"
@@ -13,6 +14,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/fstest"
 	"time"
@@ -406,6 +408,58 @@ func TestHandlerRepacks(t *testing.T) {
 	}
 	if w := ask(h, "GET", "/index.html"); w.Code != 404 {
 		t.Errorf("a deleted page: status %d", w.Code)
+	}
+}
+
+// countingFS counts how often a file is opened.
+type countingFS struct {
+	fs.FS
+	name   string
+	opened atomic.Int64
+}
+
+func (c *countingFS) Open(name string) (fs.File, error) {
+	if name == c.name {
+		c.opened.Add(1)
+	}
+	return c.FS.Open(name)
+}
+
+// TestHandlerUnpackable makes the tree unpackable while it is served: what was packed is served on, and the tree is not
+// read again for every request.
+func TestHandlerUnpackable(t *testing.T) {
+	dir := t.TempDir()
+	for _, name := range []string{"index.html", "other.html"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte("<!doctype html>"+name), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	counted := &countingFS{FS: os.DirFS(dir), name: "other.html"}
+	h := &Handler{FS: counted, CheckInterval: time.Nanosecond}
+	t.Cleanup(func() { _ = h.Close() })
+	if w := ask(h, "GET", "/"); w.Code != 200 {
+		t.Fatalf("status %d", w.Code)
+	}
+	if err := os.Symlink("gone", filepath.Join(dir, "broken")); err != nil {
+		t.Fatal(err)
+	}
+	before := counted.opened.Load()
+	for range 20 {
+		if w := ask(h, "GET", "/"); w.Code != 200 || w.Body.String() != "<!doctype html>index.html" {
+			t.Fatalf("status %d, body %q", w.Code, w.Body)
+		}
+	}
+	if n := counted.opened.Load() - before; n > 2 {
+		t.Errorf("an unpackable tree was read %d times by 20 requests", n)
+	}
+	if err := os.Remove(filepath.Join(dir, "broken")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "index.html"), []byte("<!doctype html>mended"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if got := ask(h, "GET", "/").Body.String(); got != "<!doctype html>mended" {
+		t.Errorf("after mending: %q", got)
 	}
 }
 
