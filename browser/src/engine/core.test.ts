@@ -473,3 +473,22 @@ test('many megabytes pass with bounded memory', async (t) => {
   await b!.until(() => b!.stored.length === 1);
   assert.equal(b!.core.memory.left, 32 << 20);
 });
+
+test('a page that pauses for a minute is not given up, peers that are silent for long are', async (t) => {
+  const site = await makeSite([noise(8 << 20, 1), noise(10, 2)]);
+  const [a, b] = await visitors(t, site, [0], []);
+  b!.fetch = origin(site, pieceLength);
+  connect(a!, b!);
+  await served(b!, site);
+  b!.consume = false;
+  const { id, got } = b!.get(site.files[0]!, { deadlineMs: 1e6 });
+  await b!.until(() => b!.chunks(id) === 4 && b!.counts.peers >= 4 << 20);
+  b!.skewMs = 60_000;
+  // Declined by a timer that is longer than the engine's tick.
+  await b!.get(site.files[1]!, { peersOnly: true, deadlineMs: 450 }).got;
+  b!.consume = true;
+  for (let i = 0; i < 4; i++) b!.post({ type: 'pull', id });
+  assert.equal((await got).outcome, 'end');
+  b!.skewMs = 300_000;
+  await b!.until(() => b!.connections === 0);
+});

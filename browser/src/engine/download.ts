@@ -198,7 +198,9 @@ export class Download {
     const now = this.#owner.now();
     let due: number | undefined;
     let last = 0;
+    let idle = true;
     for (const index of this.#wanted()) {
+      idle = false;
       const since = this.#dueMs.get(index) ?? now;
       this.#dueMs.set(index, since);
       if (this.#seeding || this.#checking.has(index)) continue;
@@ -210,6 +212,8 @@ export class Download {
       else if (due !== undefined && seed && index === last + 1) last = index;
       if (due !== undefined && (last + 1 - due) * this.pieceLength >= seedRunBytes) break;
     }
+    // The page has not consumed what it was given: that is nobody's failure.
+    if (idle) this.#progressMs = now;
     if (due !== undefined) this.#seed(due, last);
     if (this.requests.size && !this.#seeding && !this.#checking.size && now - this.#progressMs > hopelessMs) this.fail();
   }

@@ -172,6 +172,8 @@ export class Visitor {
   readonly joined: { infoHash: string; trackers: string[] }[] = [];
   readonly fetched: { url: string; range: string | null }[] = [];
   known = 0;
+  /** added to the core's clock */
+  skewMs = 0;
   connections = 0;
   /** chunks are consumed as they come; false leaves them outstanding */
   consume = true;
@@ -192,7 +194,7 @@ export class Visitor {
           this.fetched.push({ url, range: new Headers(init.headers).get('Range') });
           return this.fetch(url, init);
         },
-        now: () => performance.now(),
+        now: () => performance.now() + this.skewMs,
         sha256,
         random: (bytes) => crypto.getRandomValues(new Uint8Array(bytes)),
         open: async () => ({ store, parts: openParts(store, undefined) }),
