@@ -38,6 +38,8 @@ export interface Announced {
 export class Announcer implements Announces {
   /** Peers that the tracker knows, besides this one. */
   others = 0;
+  /** whether the tracker has told anything, or failed to */
+  heard = false;
   #tracker: Tracker;
   #torrent: Announced;
   #introduced = false;
@@ -61,6 +63,7 @@ export class Announcer implements Announces {
   lost(): void {
     this.#introduced = false;
     this.others = 0;
+    this.heard = true;
     this.#clear();
   }
 
@@ -138,6 +141,7 @@ export class Announcer implements Announces {
   }
 
   #replied(): void {
+    this.heard = true;
     clearTimeout(this.#reply);
     this.#reply = undefined;
   }

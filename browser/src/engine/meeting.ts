@@ -18,6 +18,8 @@ const maxAccepting = 8;
 const usefulMs = 10_000;
 const firstPauseMs = 1_000;
 const lastPauseMs = 60_000;
+/** How long a tracker that has not answered yet is hoped to know somebody. */
+const hopeMs = 2_000;
 
 export class Meeting implements Announced {
   readonly infoHash: string;
@@ -32,6 +34,7 @@ export class Meeting implements Announced {
   #failures = 0;
   #pausedUntilMs = 0;
   #timer: ReturnType<typeof setTimeout> | undefined;
+  #beganMs = Date.now();
 
   constructor(infoHash: string, peerId: string, ice: RTCIceServer[], post: (message: ToHost) => void, onLink: OnLink) {
     this.infoHash = infoHash;
@@ -45,9 +48,10 @@ export class Meeting implements Announced {
     return this.#count('open') > 0;
   }
 
-  /** Peers that the best-informed tracker knows, besides this one. */
+  /** Peers that the best-informed tracker knows, besides this one; at the very beginning, one that it may know. */
   get known(): number {
-    return Math.max(0, ...this.announcers.map((announcer) => announcer.others));
+    const hope = Date.now() - this.#beganMs < hopeMs && this.announcers.some((announcer) => !announcer.heard);
+    return Math.max(hope ? 1 : 0, ...this.announcers.map((announcer) => announcer.others));
   }
 
   searching(announcer: Announcer): boolean {
