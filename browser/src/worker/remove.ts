@@ -9,34 +9,21 @@
 declare const self: ServiceWorkerGlobalScope;
 export {};
 
-/** Everything the runtime stores is named so. Sites of other scopes at this origin lose nothing but a cache. */
-const ours = (name: string | undefined): name is string => !!name && name.startsWith('planktos');
+/** The scope's path, by which the runtime names what it stores: sites under other paths of this origin keep theirs. */
+const path = new URL(self.registration.scope).pathname;
 
+/** The contents, see store/store.ts. */
 async function removeFiles(): Promise<void> {
   const root = await navigator.storage.getDirectory();
-  const names: string[] = [];
-  for await (const name of root.keys()) if (ours(name)) names.push(name);
-  await Promise.allSettled(names.map((name) => root.removeEntry(name, { recursive: true })));
+  const all = await root.getDirectoryHandle('planktos');
+  await all.removeEntry(encodeURIComponent(path), { recursive: true });
+  // Fails, rightly, while another site has its own in there.
+  await root.removeEntry('planktos');
 }
 
+/** Records and scripts, see records.ts. */
 async function removeCaches(): Promise<void> {
-  await Promise.allSettled((await caches.keys()).filter(ours).map((name) => caches.delete(name)));
-}
-
-async function removeDatabases(): Promise<void> {
-  const names = (await indexedDB.databases()).map(({ name }) => name).filter(ours);
-  await Promise.allSettled(
-    names.map(
-      (name) =>
-        new Promise<void>((resolve, reject) => {
-          const request = indexedDB.deleteDatabase(name);
-          request.onsuccess = () => resolve();
-          request.onerror = () => reject(request.error);
-          // Another page holds it open: the browser deletes it as soon as that page is gone.
-          request.onblocked = () => resolve();
-        }),
-    ),
-  );
+  await caches.delete(`planktos:${path}`);
 }
 
 self.addEventListener('install', (event) => {
@@ -48,7 +35,7 @@ self.addEventListener('activate', (event) => {
     (async () => {
       // Pages of the old worker are claimed, so that nothing of it is left to write what is deleted next.
       await Promise.allSettled([self.clients.claim()]);
-      await Promise.allSettled([removeFiles(), removeCaches(), removeDatabases()]);
+      await Promise.allSettled([removeFiles(), removeCaches()]);
       await self.registration.unregister();
     })(),
   );
