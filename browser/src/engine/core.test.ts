@@ -482,7 +482,7 @@ test('a page that pauses for a minute is not given up, peers that are silent for
   await served(b!, site);
   b!.consume = false;
   const { id, got } = b!.get(site.files[0]!, { end: 4 << 20, deadlineMs: 1e6 });
-  await b!.until(() => b!.chunks(id) === 4 && b!.counts.peers === 4 << 20);
+  await b!.until(() => b!.chunks(id) === 4 && b!.counts.peers + b!.counts.origin === 4 << 20);
   b!.skewMs = 60_000;
   // Declined by a timer that is longer than the engine's tick.
   await b!.get(site.files[1]!, { peersOnly: true, deadlineMs: 450 }).got;
