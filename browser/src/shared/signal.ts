@@ -102,7 +102,7 @@ export function decodeTrackerMessage(text: string): TrackerMessage | undefined {
   const infoHash = fromBinary(message['info_hash']);
   const reason = message['failure reason'];
   if (typeof reason === 'string') return { type: 'failure', ...(infoHash && { infoHash }), reason };
-  if (!infoHash) return undefined;
+  if (!infoHash || (message['offer'] && message['answer'])) return undefined;
   for (const type of ['offer', 'answer'] as const) {
     if (message[type] === undefined || message[type] === null) continue;
     const description = record(message[type]);
