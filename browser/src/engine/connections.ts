@@ -11,13 +11,18 @@ const gatherAfterFirstMs = 1_000;
 /** Once others can reach us, further candidates are waited for so long. */
 const gatherAfterRemoteMs = 100;
 
+/**
+ * Takes a channel, `ours` or the other side's. Called synchronously where a channel comes to be: only there may it be
+ * transferred.
+ */
+type Give = (id: string, channel: RTCDataChannel, ours: boolean) => void;
+
 export class Connections {
   #connections = new Map<string, RTCPeerConnection>();
   #post: (message: FromHost) => void;
-  #give: (id: string, channel: RTCDataChannel) => void;
+  #give: Give;
 
-  /** `give` is called synchronously where a channel comes to be: only there may it be transferred. */
-  constructor(post: (message: FromHost) => void, give: (id: string, channel: RTCDataChannel) => void) {
+  constructor(post: (message: FromHost) => void, give: Give) {
     this.#post = post;
     this.#give = give;
   }
@@ -61,7 +66,7 @@ export class Connections {
 
   async #offer(id: string, ice: RTCIceServer[]): Promise<void> {
     const connection = this.#connect(id, ice);
-    this.#give(id, connection.createDataChannel(id));
+    this.#give(id, connection.createDataChannel(id), true);
     await connection.setLocalDescription(await connection.createOffer());
     const sdp = await gathered(connection);
     if (this.#connections.get(id) === connection) this.#post({ type: 'offer', id, sdp });
@@ -71,7 +76,7 @@ export class Connections {
     const connection = this.#connect(id, ice);
     connection.ondatachannel = ({ channel }) => {
       connection.ondatachannel = ({ channel: further }) => further.close();
-      this.#give(id, channel);
+      this.#give(id, channel, false);
     };
     await connection.setRemoteDescription({ type: 'offer', sdp: offer });
     await connection.setLocalDescription(await connection.createAnswer());

@@ -23,8 +23,10 @@ export function startHost(options: EngineOptions): EngineHandle {
     else deliver(message, transfer);
   }
 
-  const connections = new Connections(post, (id, channel) => {
-    if (transfers) {
+  const connections = new Connections(post, (id, channel, ours) => {
+    // What the other side sends while its channel moves to the worker is lost (Chromium), and it may send at once. A
+    // channel of ours opens only after it has moved.
+    if (transfers && ours) {
       try {
         post({ type: 'channel', id, channel }, [channel as unknown as Transferable]);
         return;
