@@ -107,7 +107,8 @@ export class Announcer implements Announces {
     this.#clear();
     const { infoHash, peerId, progress } = this.#torrent;
     if (this.#introduced) {
-      this.#tracker.send(encodeAnnounce({ infoHash, peerId, ...progress, offers: [], event: 'stopped' }, this.#tracker.trackerId));
+      const announce = { infoHash, peerId, ...progress, offers: [], event: 'stopped' as const };
+      this.#tracker.send(encodeAnnounce(announce, this.#tracker.trackerId));
     }
     this.#introduced = false;
     this.others = 0;

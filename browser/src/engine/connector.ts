@@ -50,8 +50,9 @@ export const createConnector: CreateConnector = (post, onLink, options = {}) => 
       case 'port':
         return;
       default: {
-        const channel =
-          message.type === 'channel' ? message.channel : message.type === 'relay' ? relayedChannel(message.port) : undefined;
+        let channel: RTCDataChannel | undefined;
+        if (message.type === 'channel') channel = message.channel;
+        if (message.type === 'relay') channel = relayedChannel(message.port);
         const owner = [...meetings.values()].find(({ meeting }) => meeting.has(message.id));
         if (owner) owner.meeting.onHost(message, channel);
         else channel?.close(); // of a connection given up meanwhile

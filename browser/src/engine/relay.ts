@@ -73,8 +73,10 @@ class RelayedChannel extends EventTarget {
 
   send(data: ArrayBuffer | ArrayBufferView): void {
     if (this.readyState !== 'open') throw new DOMException('the channel is not open', 'InvalidStateError');
-    const view = ArrayBuffer.isView(data) ? new Uint8Array(data.buffer, data.byteOffset, data.byteLength) : new Uint8Array(data);
-    const copy = view.slice().buffer; // the caller keeps its buffer
+    const bytes = ArrayBuffer.isView(data)
+      ? new Uint8Array(data.buffer, data.byteOffset, data.byteLength)
+      : new Uint8Array(data);
+    const copy = bytes.slice().buffer; // the caller keeps its buffer
     this.bufferedAmount += copy.byteLength;
     this.#port.postMessage(copy, [copy]);
   }

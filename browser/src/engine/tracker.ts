@@ -63,7 +63,8 @@ export class Tracker {
   /** Gives the socket up, as broken as it is silent, and tries again later. */
   fail(): void {
     this.#disconnect();
-    const delayMs = Math.min(lastRetryMs, firstRetryMs * 2 ** Math.min(this.#failures++, 16)) * (0.75 + Math.random() / 2);
+    const backOffMs = Math.min(lastRetryMs, firstRetryMs * 2 ** Math.min(this.#failures++, 16));
+    const delayMs = backOffMs * (0.75 + Math.random() / 2);
     for (const torrent of [...this.#torrents.values()]) torrent.lost();
     if (this.#torrents.size) this.#timer = setTimeout(() => this.#connect(), delayMs);
   }

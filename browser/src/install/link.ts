@@ -1,5 +1,6 @@
 /** What the page says to its service worker, and the replies that it waits for, never for ever. */
-import { protocol, type CallReply, type Calls, type Method, type PageMessage, type Welcome } from '../shared/messages.ts';
+import { protocol } from '../shared/messages.ts';
+import type { CallReply, Calls, Method, PageMessage, Welcome } from '../shared/messages.ts';
 
 /** The worker may have to ask the origin for the manifest before it can answer. */
 const helloTimeoutMs = 15_000;

@@ -96,7 +96,8 @@ export class PagePlanktos extends EventTarget implements Planktos {
   }
 
   async fetch(request: RequestInfo | URL, init?: RequestInit): Promise<Response> {
-    return this.#page.fetch(typeof request === 'string' && this.#place ? new URL(request, this.#place.scope) : request, init);
+    const url = typeof request === 'string' && this.#place ? new URL(request, this.#place.scope) : request;
+    return this.#page.fetch(url, init);
   }
 
   update(): Promise<string> {

@@ -86,7 +86,7 @@ export interface Planktos extends EventTarget {
   /** Stops sharing in this browser until `resume`, or until it is closed. */
   pause(): Promise<void>;
   resume(): Promise<void>;
-  /** Looks a path up (`images/a.png`, not percent-encoded); rejects with a NotFoundError if the site has no such file. */
+  /** Looks a path up (`images/a.png`, not percent-encoded); rejects with a NotFoundError if there is no such file. */
   getFile(path: string): Promise<PlanktosFile>;
   /** The global `fetch`, which the worker answers; a path is taken from the site's root. */
   fetch(request: RequestInfo | URL, init?: RequestInit): Promise<Response>;

@@ -13,7 +13,8 @@ const retriesMs = [250, 500, 1000, 2000, 4000];
  * Control unless consent was given.
  */
 export function canShare(page: Page, granted: boolean): boolean {
-  const navigator = page.navigator as Navigator & { connection?: { saveData?: boolean }; globalPrivacyControl?: boolean };
+  type Wishes = { connection?: { saveData?: boolean }; globalPrivacyControl?: boolean };
+  const navigator = page.navigator as Navigator & Wishes;
   if (typeof page.RTCPeerConnection !== 'function' || navigator.connection?.saveData) return false;
   return granted || !navigator.globalPrivacyControl;
 }

@@ -37,7 +37,14 @@ export interface Answer {
 /** What the tracker tells a client. */
 export type TrackerMessage =
   /** reply to an announcement; what the tracker left out is undefined */
-  | { type: 'announced'; infoHash: string; intervalMs?: number; complete?: number; incomplete?: number; trackerId?: string }
+  | {
+      type: 'announced';
+      infoHash: string;
+      intervalMs?: number;
+      complete?: number;
+      incomplete?: number;
+      trackerId?: string;
+    }
   | { type: 'offer'; infoHash: string; peerId: string; offerId: string; sdp: string }
   | { type: 'answer'; infoHash: string; peerId: string; offerId: string; sdp: string }
   /** the tracker refuses; of which torrent it often does not say */
