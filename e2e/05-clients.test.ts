@@ -54,7 +54,7 @@ test('WebTorrent downloads from our visitor', { timeout: 120_000 }, async (t) =>
     }, { timeoutMs: 45_000, everyMs: 200 });
     assert.equal(host.bytes(isContent), 0, 'WebTorrent asked the origin');
     assert.ok(got.downloaded >= needed, JSON.stringify(got));
-    assert.ok((await stats(ours.page)).uploaded >= needed);
+    await until('our visitor to have counted its uploads', async () => (await stats(ours.page)).uploaded >= needed);
   });
 });
 
