@@ -1,7 +1,7 @@
 # What CI does, step by step: `make test` is all of it, in order. See CONTRIBUTING.md.
 
 .DEFAULT_GOAL := build
-.PHONY: setup build check test-go test-ts e2e test demo sizes
+.PHONY: setup build check test-go test-ts e2e test demo sizes bench-metadata
 
 out := .cache
 program := $(out)/planktos
@@ -44,3 +44,6 @@ demo:
 
 sizes:
 	go run ./internal/bundle/sizes
+
+bench-metadata:
+	go run ./bench/metadata
