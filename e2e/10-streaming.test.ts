@@ -48,7 +48,8 @@ for (const [kind, browser] of browsers) {
           const beyond = await fetchIn(who.page, sound, { headers: { range: `bytes=${length}-` } });
           assert.deepEqual([beyond.status, beyond.headers['content-range']], [416, `bytes */${length}`]);
           const nonsense = await fetchIn(who.page, sound, { headers: { range: 'bytes=9-1' } });
-          assert.deepEqual([nonsense.status, nonsense.sha256], [200, site.hash(sound)]);
+          // RFC 9110, 14.2: an invalid Range is ignored; Go's file server says 416 instead, and may.
+          assert.ok(nonsense.status === 416 || nonsense.sha256 === site.hash(sound), `status ${nonsense.status}`);
           const empty = await fetchIn(who.page, 'css/empty.css', { headers: { range: 'bytes=0-' } });
           assert.ok(empty.status === 416 || (empty.status === 200 && empty.length === 0), `status ${empty.status}`);
         }

@@ -111,8 +111,10 @@ export async function visitor(scope: Scope, browser: Browser): Promise<Visitor> 
   const context = await browser.createBrowserContext();
   const errors: string[] = [];
   const log: string[] = [];
-  const watch = (page: Page): Page => {
+  const watch = async (page: Page): Promise<Page> => {
     page.setDefaultTimeout(20_000);
+    // The compiler that runs the tests names inner functions by a helper, which functions sent to a page would miss.
+    await page.evaluateOnNewDocument("Object.defineProperty(globalThis, '__name', { value: (named) => named });");
     page.on('console', (message) => {
       const line = `${message.type()}: ${message.text()}${from(message.location().url)}`;
       log.push(line);
@@ -128,7 +130,7 @@ export async function visitor(scope: Scope, browser: Browser): Promise<Visitor> 
   };
   const self: Visitor = {
     context,
-    page: watch(await context.newPage()),
+    page: await watch(await context.newPage()),
     tab: async () => watch(await context.newPage()),
     errors,
     log,
