@@ -46,7 +46,7 @@ export async function staticHost(scope: Scope, dir: string, { base = '/', likeCl
     }
     const folder = url.pathname.endsWith('/');
     const names = likeCloudflarePages
-      ? [folder ? join(path, 'index.html') : path, `${path}.html`, 'index.html']
+      ? [...(folder ? [join(path, 'index.html')] : [`${path}.html`, path]), 'index.html']
       : [folder ? join(path, 'index.html') : path];
     for (const name of names) {
       const file = join(dir, name);
