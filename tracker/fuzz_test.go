@@ -29,7 +29,7 @@ func FuzzConnection(f *testing.F) {
 				tracker.Close()
 			}()
 			for {
-				frame, err := ws.ReadFrame(p.in)
+				frame, err := readFrame(p.in)
 				if err == io.EOF {
 					break
 				}

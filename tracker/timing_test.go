@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/binary"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -60,9 +61,23 @@ func (p *pipe) write(frame ws.Frame) {
 	}
 }
 
+// readFrame reads one frame of a length that the tracker may send.
+func readFrame(r io.Reader) (ws.Frame, error) {
+	header, err := ws.ReadHeader(r)
+	if err != nil {
+		return ws.Frame{}, err
+	}
+	if header.Length > 1<<20 {
+		return ws.Frame{}, fmt.Errorf("a frame of %d bytes", header.Length)
+	}
+	frame := ws.Frame{Header: header, Payload: make([]byte, header.Length)}
+	_, err = io.ReadFull(r, frame.Payload)
+	return frame, err
+}
+
 func (p *pipe) read() ws.Frame {
 	p.t.Helper()
-	frame, err := ws.ReadFrame(p.in)
+	frame, err := readFrame(p.in)
 	if err != nil {
 		p.t.Fatal(err)
 	}
@@ -141,7 +156,7 @@ func TestUnfinishedMessage(t *testing.T) {
 func (p *pipe) freeze() {
 	go func() {
 		for {
-			frame, err := ws.ReadFrame(p.in)
+			frame, err := readFrame(p.in)
 			if err != nil {
 				return
 			}

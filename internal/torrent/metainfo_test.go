@@ -131,8 +131,7 @@ func TestParseRefusesV1(t *testing.T) {
 func TestParseRefusesV2(t *testing.T) {
 	good := foreignNamed(t, "v2")
 	file := func(info Dict) Dict { return at(t, info, "file tree", "z.bin", "").(Dict) }
-	var root string // of z.bin, which has a layer
-	root = file(decoded(t, good)["info"].(Dict))["pieces root"].(string)
+	root := file(decoded(t, good)["info"].(Dict))["pieces root"].(string) // of z.bin, which has a layer
 	layers := func(meta Dict) Dict { return meta["piece layers"].(Dict) }
 	tree := func(info Dict) Dict { return info["file tree"].(Dict) }
 	leaf := func(size any) Dict { return Dict{"": Dict{"length": size, "pieces root": root}} }
