@@ -43,7 +43,7 @@ demo:
 	go run ./cmd/planktos demo
 
 sizes:
-	go run ./internal/bundle/sizes
+	@go test -count=1 -v -run TestRuntime ./internal/bundle | grep gzip
 
 bench-metadata:
 	go run ./bench/metadata
