@@ -35,6 +35,7 @@ var layers = map[string][]string{
 	// Commands for the project's own use.
 	"internal/bundle/sizes": {"internal/bundle"},
 	"examples/make":         {},
+	"bench/metadata":        {"internal/defaults", "internal/manifest", "internal/snapshot"},
 
 	// A site's files.
 	"internal/snapshot": {"internal/manifest", "internal/mediatype", "internal/merkle", "internal/torrent"},
