@@ -4,30 +4,39 @@ import * as policy from './policy.ts';
 
 const slow = { latencyMs: 300, bytesPerMs: 100 };
 
-test('speed gives peers what the origin would take, with a floor', () => {
-  assert.equal(policy.deadlineMs('speed', 10_000, { latencyMs: 20, bytesPerMs: 10_000 }), policy.graceMs);
-  assert.equal(policy.deadlineMs('speed', 100_000, slow), 1300);
+test('speed answers within the grace, whatever the origin is like, and waits for no engine', () => {
+  for (const origin of [slow, { latencyMs: 20, bytesPerMs: 10_000 }]) {
+    for (const size of [1, 10_000, 1e15]) {
+      const { engineMs, answerMs } = policy.budget('speed', size, origin, 0, false);
+      assert.deepEqual([engineMs, answerMs], [0, policy.graceMs]);
+    }
+  }
 });
 
-test('offload adds its allowance', () => {
-  assert.equal(policy.deadlineMs('offload', 100_000, slow), 1300 + policy.offloadMs);
+test('peers have what the origin alone would take, with a floor and a bound', () => {
+  assert.equal(policy.budget('speed', 10_000, { latencyMs: 20, bytesPerMs: 10_000 }, 0, false).doneMs, policy.graceMs);
+  assert.equal(policy.budget('speed', 100_000, slow, 0, false).doneMs, 1300);
+  assert.equal(policy.budget('speed', 1e15, slow, 0, false).doneMs, 10_000);
 });
 
-test('a deadline is bounded whatever the size or the measurement', () => {
-  assert.equal(policy.deadlineMs('speed', 1e15, slow), 10_000);
+test('offload adds its allowance once: waiting for an engine is part of it', () => {
+  for (const pageAgeMs of [0, 500, 60_000]) {
+    const { engineMs, answerMs, doneMs } = policy.budget('offload', 100_000, slow, pageAgeMs, false);
+    assert.equal(engineMs, Math.max(0, policy.engineStartMs - pageAgeMs));
+    assert.equal(answerMs, policy.offloadMs);
+    assert.equal(doneMs, 1300 + policy.offloadMs);
+    assert.ok(engineMs <= answerMs && answerMs <= doneMs);
+  }
+});
+
+test('in an outage there is time', () => {
+  assert.deepEqual(policy.budget('speed', 1, slow, 2000, true), { engineMs: 2500, answerMs: 15_000, doneMs: 15_000 });
 });
 
 test('small files go to the origin where speed is preferred', () => {
   assert.ok(!policy.worthAsking('speed', 4096));
   assert.ok(policy.worthAsking('speed', 4097));
   assert.ok(policy.worthAsking('offload', 1));
-});
-
-test('only offload and an outage wait for an engine, and not for long', () => {
-  assert.equal(policy.engineWaitMs('speed', 0, false), 0);
-  assert.equal(policy.engineWaitMs('offload', 500, false), 1000);
-  assert.equal(policy.engineWaitMs('offload', 60_000, false), 0);
-  assert.ok(policy.engineWaitMs('speed', 2000, true) > 0);
 });
 
 test('measurements are averaged, and small bodies say nothing of throughput', () => {

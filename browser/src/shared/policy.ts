@@ -28,16 +28,38 @@ export const activeBytes = 1 << 20;
 export const worthAsking = (prefer: Policy['prefer'], sizeBytes: number): boolean =>
   sizeBytes > (prefer === 'offload' ? 0 : smallBytes);
 
-/** How long peers have for `sizeBytes`: what the origin alone would take, and the owner's allowance. */
-export function deadlineMs(prefer: Policy['prefer'], sizeBytes: number, origin: OriginSpeed): number {
-  const alone = Math.max(graceMs, origin.latencyMs + sizeBytes / origin.bytesPerMs);
-  // A large file's deadline is that of its beginning: it streams.
-  return Math.round(Math.min(alone, 10_000) + (prefer === 'offload' ? offloadMs : 0));
+/** What a request allows peers, in ms since it began: one budget, whatever it is spent on. */
+export interface Budget {
+  /** an engine has to be there */
+  engineMs: number;
+  /** an engine has to have said that it delivers */
+  answerMs: number;
+  /** the first bytes have to be there, and all of what is verified as a whole */
+  doneMs: number;
 }
 
-/** How long a request waits for an engine that is not there yet, in a page that began `pageAgeMs` ago. */
-export function engineWaitMs(prefer: Policy['prefer'], pageAgeMs: number, originDown: boolean): number {
-  return originDown || prefer === 'offload' ? Math.max(0, (originDown ? 3 : 1) * engineStartMs - pageAgeMs) : 0;
+/**
+ * The budget of a request for `sizeBytes` in a page that began `pageAgeMs` before it. What peers are late for costs the
+ * visitor what was waited for an answer, on top of what the origin alone takes: with `speed` that is a moment nobody
+ * notices, with `offload` the owner's allowance. Only `offload` waits for an engine, and only while the page is so young
+ * that one may still come. With the origin `down` there is nothing to be late for.
+ */
+export function budget(
+  prefer: Policy['prefer'],
+  sizeBytes: number,
+  origin: OriginSpeed,
+  pageAgeMs: number,
+  down: boolean,
+): Budget {
+  if (down) return { engineMs: Math.max(0, 3 * engineStartMs - pageAgeMs), answerMs: outageMs, doneMs: outageMs };
+  const allowanceMs = prefer === 'offload' ? offloadMs : 0;
+  // A large file's deadline is that of its beginning: it streams.
+  const aloneMs = Math.min(10_000, Math.max(graceMs, origin.latencyMs + sizeBytes / origin.bytesPerMs));
+  return {
+    engineMs: allowanceMs && Math.max(0, engineStartMs - pageAgeMs),
+    answerMs: allowanceMs || graceMs,
+    doneMs: Math.round(aloneMs + allowanceMs),
+  };
 }
 
 /** Folds one transfer into the measurement (exponential average). Small bodies say nothing of throughput. */

@@ -29,9 +29,9 @@ export function contentRange(range: ByteRange | undefined, size: number): string
   return `bytes ${range ? `${range.start}-${range.end - 1}` : '*'}/${size}`;
 }
 
-/** Whether `If-Range` (RFC 9110, 13.1.5) lets a range through: only a strong validator that is the content's own does. */
-export function ifRangeHolds(ifRange: string | null, etag: string | null, lastModified: string | null): boolean {
-  if (!ifRange) return true;
-  if (ifRange.startsWith('W/')) return false;
-  return ifRange.startsWith('"') ? ifRange === etag : ifRange === lastModified;
-}
+/**
+ * Whether `If-Range` (RFC 9110, 13.1.5) lets a range through: only a strong validator that is the content's own does,
+ * one of `validators` (its ETag and Last-Modified).
+ */
+export const ifRangeHolds = (ifRange: string | null, ...validators: (string | null | undefined)[]): boolean =>
+  !ifRange || (!ifRange.startsWith('W/') && validators.includes(ifRange));

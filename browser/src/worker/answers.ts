@@ -37,19 +37,26 @@ export const unsatisfiable = (size: number): Response =>
     headers: { 'content-range': contentRange(undefined, size) },
   });
 
-/**
- * The document with the script tag, if it is HTML that lacks it, may have it, and sharing is possible. An altered body
- * loses the headers that spoke of its bytes.
- */
+/** The response with another body, and without the headers named, which spoke of the old one. */
+export function replaced({ status, statusText, headers }: Response, body: BodyInit, ...stale: string[]): Response {
+  const kept = new Headers(headers);
+  for (const name of stale) kept.delete(name);
+  return new Response(body, { status, statusText, headers: kept });
+}
+
+/** The response with its body as the worker read it: decoded, so that its encoding and encoded length are gone. */
+export const withBody = (response: Response, body: BodyInit): Response =>
+  replaced(response, body, ...(response.headers.has('content-encoding') ? ['content-encoding', 'content-length'] : []));
+
+/** The document with the script tag, if it is HTML that lacks it, may have it, and sharing is possible. */
 export function withTag(site: Site, response: Response): Response {
-  const { headers, status, statusText, body } = response;
+  const { headers, status, body } = response;
   const type = headers.get('content-type') ?? '';
   const script = site.scope + 'planktos/install.js';
   if (
     !body ||
     status !== 200 ||
-    !/^text\/html/i.test(type) ||
-    /utf-?16/i.test(type) ||
+    !/^text\/html(?!.*utf-?16)/i.test(type) ||
     headers.has('content-disposition') ||
     !site.mayShare() ||
     !allowsScript(headers.get('content-security-policy'), script)
@@ -57,11 +64,8 @@ export function withTag(site: Site, response: Response): Response {
     return response;
   }
   const injector = new TagInjector(`<script src="${new URL(script).pathname}"></script>`);
-  const transform = new TransformStream<Uint8Array<ArrayBuffer>, Uint8Array<ArrayBuffer>>({
-    transform: (chunk, controller) => injector.push(chunk).forEach((part) => controller.enqueue(part)),
-    flush: (controller) => injector.push(undefined).forEach((part) => controller.enqueue(part)),
-  });
-  const changed = new Headers(headers);
-  for (const name of ['content-length', 'content-encoding', 'etag', 'accept-ranges']) changed.delete(name);
-  return new Response(body.pipeThrough(transform), { status, statusText, headers: changed });
+  const push = (chunk: Uint8Array<ArrayBuffer> | undefined, to: TransformStreamDefaultController): void =>
+    injector.push(chunk).forEach((part) => to.enqueue(part));
+  const tagged = body.pipeThrough(new TransformStream({ transform: push, flush: (to) => push(undefined, to) }));
+  return replaced(response, tagged, 'content-length', 'content-encoding', 'etag', 'accept-ranges');
 }

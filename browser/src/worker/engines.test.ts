@@ -14,7 +14,15 @@ Object.assign(globalThis, {
 });
 
 const row: FileRow = ['a.bin', 'a'.repeat(64), 600_000, 3];
-const wish = { client: 'page', deadlineMs: 50, waitMs: 0, peersOnly: false };
+const budget = { engineMs: 0, answerMs: 50, doneMs: 50 };
+const wish = {
+  ...budget,
+  client: 'page',
+  peersOnly: false,
+  get beganMs() {
+    return performance.now();
+  },
+};
 
 /** The engine's end of a port, whose answers the test gives; it checks that the worker keeps to the protocol. */
 class FakePort {
@@ -44,6 +52,12 @@ class FakePort {
   close(): void {
     this.closed = true;
   }
+}
+
+/** Takes a request on, with the first byte of it. */
+function begin(port: FakePort, id: number): void {
+  port.say({ type: 'accept', id });
+  port.chunk(id, 1);
 }
 
 function setUp(): { engines: Engines; port: FakePort; site: { totals: Record<string, number> } } {
@@ -104,6 +118,7 @@ for (const [what, misbehave] of [
     const { engines, port } = setUp();
     port.onGet = (id) => {
       port.say({ type: 'accept', id });
+      port.chunk(id, 1);
       setImmediate(() => misbehave(port, id));
     };
     const delivery = (await engines.ask(row, { start: 0, end: 10 }, wish))!;
@@ -115,10 +130,18 @@ for (const [what, misbehave] of [
   });
 }
 
-test('an engine that leaves fails what it was delivering', async () => {
+test('an engine that accepts and sends nothing is given up by the deadline', async () => {
   const { engines, port } = setUp();
   port.onGet = (id) => port.say({ type: 'accept', id });
+  assert.equal(await engines.ask(row, { start: 0, end: 10 }, wish), undefined);
+  assert.equal(port.heard.at(-1)?.type, 'cancel');
+});
+
+test('an engine that leaves fails what it was delivering', async () => {
+  const { engines, port } = setUp();
+  port.onGet = (id) => begin(port, id);
   const delivery = (await engines.ask(row, { start: 0, end: 10 }, wish))!;
+  await delivery.next();
   engines.detach('page');
   await assert.rejects(delivery.next(), /the engine stopped/);
   assert.ok(port.closed);
@@ -136,11 +159,25 @@ test('a request may wait for an engine to appear', async () => {
   const { engines, port } = setUp();
   engines.detach('page');
   const late = new FakePort();
-  late.onGet = (id) => late.say({ type: 'accept', id });
-  const asked = engines.ask(row, { start: 0, end: 10 }, { ...wish, deadlineMs: 5000, waitMs: 5000 });
+  late.onGet = (id) => begin(late, id);
+  const asked = engines.ask(row, { start: 0, end: 10 }, { ...wish, engineMs: 5000, answerMs: 5000, doneMs: 5000 });
   setImmediate(() => engines.attach('page', late as unknown as MessagePort));
   assert.ok(await asked);
   assert.ok(port.closed);
+});
+
+test('what was waited for an engine is taken off what it has itself', async () => {
+  const { engines } = setUp();
+  engines.detach('page');
+  const mute = new FakePort();
+  // The request began a second ago: of two, one is left.
+  const late = { ...wish, engineMs: 1500, answerMs: 1020, doneMs: 2000, beganMs: performance.now() - 1000 };
+  const asked = engines.ask(row, { start: 0, end: 10 }, late);
+  setImmediate(() => engines.attach('page', mute as unknown as MessagePort));
+  assert.equal(await asked, undefined);
+  const [get] = mute.heard.filter((message) => message.type === 'get');
+  assert.ok(get!.deadlineMs <= 1000, `${get!.deadlineMs} ms`);
+  assert.ok(performance.now() - late.beganMs < 2000);
 });
 
 test('counts add up, whatever is said', () => {

@@ -2,42 +2,38 @@
 import type { FileRow } from '../shared/manifest.ts';
 import type { FromEngine, ToEngine, Totals } from '../shared/messages.ts';
 import { chunkBytes, chunksOutstanding, protocol } from '../shared/messages.ts';
+import type { Budget } from '../shared/policy.ts';
 import type { ByteRange } from '../shared/ranges.ts';
 import { broadcast, post } from './clients.ts';
 import type { Site } from './site.ts';
+import type { Delivery } from './streams.ts';
+import { within } from './streams.ts';
 
 declare const self: ServiceWorkerGlobalScope;
 
-/** A body in order, as it comes. Not to be read concurrently. */
-export interface Delivery {
-  /** the next bytes; undefined at the end; rejects if the rest will not come from here */
-  next(): Promise<Uint8Array<ArrayBuffer> | undefined>;
-  cancel(): void;
-}
-
 /** An engine that promised bytes and sends none for so long is given up. */
 const stallMs = 8000;
-/** What a message may take on top of a deadline that the engine keeps. */
-const slackMs = 100;
+
+/** What a request allows an engine; the times are those of its budget. */
+export interface Wish extends Budget {
+  client: string;
+  /** when the request began, by `performance.now()` */
+  beganMs: number;
+  /** peers or nothing: the origin is down */
+  peersOnly: boolean;
+}
 
 interface Get {
   client: string;
   path: string;
-  take(message: FromEngine | undefined): void;
+  /** takes what the engine says of it; undefined: the engine is gone */
+  take(message?: FromEngine): void;
 }
 
-class Engine {
-  readonly port: MessagePort;
-  readonly gets = new Map<number, Get>();
-  connections = 0;
-
-  constructor(port: MessagePort) {
-    this.port = port;
-  }
-
-  tell(message: ToEngine): void {
-    this.port.postMessage(message);
-  }
+interface Engine {
+  port: MessagePort;
+  gets: Map<number, Get>;
+  connections: number;
 }
 
 export class Engines {
@@ -56,7 +52,7 @@ export class Engines {
   }
 
   tell(message: ToEngine): void {
-    for (const engine of this.#all.values()) engine.tell(message);
+    for (const { port } of this.#all.values()) port.postMessage(message);
   }
 
   /** Takes the port to a page's engine, in place of an earlier one. */
@@ -65,12 +61,12 @@ export class Engines {
     const { scope, snapshots } = this.#site;
     const policy = snapshots.current?.root.policy;
     if (!policy || !this.#site.mayShare()) return port.close();
-    const engine = new Engine(port);
+    const engine: Engine = { port, gets: new Map(), connections: 0 };
     this.#all.set(client, engine);
     port.onmessage = ({ data }) => this.#hear(engine, data as FromEngine);
     // Where ports tell (Chromium), a page that crashed is noticed at once; elsewhere by its silence.
     port.addEventListener('close', () => this.#all.get(client) === engine && this.detach(client));
-    engine.tell({ type: 'configure', protocol, scope, policy, snapshots: snapshots.forEngine() });
+    port.postMessage({ type: 'configure', protocol, scope, policy, snapshots: snapshots.forEngine() } satisfies ToEngine);
     for (const ready of this.#waiting) ready();
   }
 
@@ -80,7 +76,7 @@ export class Engines {
     if (!engine) return;
     this.#all.delete(client);
     engine.port.close();
-    for (const get of engine.gets.values()) get.take(undefined);
+    for (const get of engine.gets.values()) get.take();
     broadcast({ type: 'status', connections: this.connections });
     if (this.#site.mayShare()) broadcast({ type: 'engine?' }, client);
   }
@@ -103,11 +99,11 @@ export class Engines {
         for (const key of ['origin', 'peers', 'uploaded'] satisfies (keyof Totals)[]) totals[key] += Number(message[key]) || 0;
         void this.#site.save();
         const { path, size = 0 } = message;
+        if (path === undefined) return;
         const pages = new Set([...engine.gets.values()].filter((get) => get.path === path).map((get) => get.client));
-        for (const page of path === undefined ? [] : pages) {
-          for (const source of ['origin', 'peers'] as const) {
-            if (message[source]) post(page, { type: 'progress', path: path!, size, bytes: message[source], source });
-          }
+        for (const source of ['origin', 'peers'] as const) {
+          const bytes = message[source];
+          if (bytes) for (const page of pages) post(page, { type: 'progress', path, size, bytes, source });
         }
         return;
       }
@@ -128,99 +124,82 @@ export class Engines {
     // A page that was left without a word, or lies in the back/forward cache, is no longer among the clients.
     const alive = new Set((await self.clients.matchAll({ includeUncontrolled: true })).map(({ id }) => id));
     for (const id of this.#all.keys()) if (!alive.has(id)) this.detach(id);
-    const best = (): Engine | undefined =>
-      this.#all.get(client) ?? [...this.#all.values()].sort((a, b) => b.connections - a.connections)[0];
-    if (!best() && waitMs > 0) {
-      await new Promise<void>((resolve) => {
-        const timer = setTimeout(done, waitMs);
-        const waiting = this.#waiting;
-        function done(): void {
-          clearTimeout(timer);
-          waiting.delete(done);
-          resolve();
-        }
-        waiting.add(done);
-      });
+    if (!this.#all.size && waitMs > 0) {
+      let ready = (): void => {};
+      const attached = new Promise<void>((resolve) => this.#waiting.add((ready = resolve)));
+      await within(waitMs, attached);
+      this.#waiting.delete(ready);
     }
-    return best();
+    return this.#all.get(client) ?? [...this.#all.values()].sort((a, b) => b.connections - a.connections)[0];
   }
 
   /**
-   * Asks an engine for bytes of a content. Resolves once it accepts; undefined if none does in time. A page whose
-   * engine answers nothing is gone, or as good as.
+   * Asks an engine for bytes of a content. Resolves once the first of them are there; undefined if that does not happen
+   * within the request's budget.
    */
-  async ask(
-    row: FileRow,
-    { start, end }: ByteRange,
-    wish: { client: string; deadlineMs: number; waitMs: number; peersOnly: boolean },
-  ): Promise<Delivery | undefined> {
-    const { client, deadlineMs, peersOnly } = wish;
-    const began = Date.now();
-    const engine = await this.#pick(client, wish.waitMs);
+  async ask([path, hash, size, piece]: FileRow, { start, end }: ByteRange, wish: Wish): Promise<Delivery | undefined> {
+    const { client, peersOnly } = wish;
+    const leftMs = (byMs: number): number => wish.beganMs + byMs - performance.now();
+    const engine = this.#site.mayShare() && (await this.#pick(client, leftMs(wish.engineMs)));
     if (!engine) return undefined;
-    const [path, hash, size, piece] = row;
+    const { port, gets } = engine;
+    const tell = (message: ToEngine): void => port.postMessage(message);
     const id = ++this.#lastId;
-    const left = Math.max(1, deadlineMs - (Date.now() - began));
-    const queue: Uint8Array<ArrayBuffer>[] = [];
-    let received = start;
-    let state: 'asked' | 'open' | 'ended' | 'failed' = 'asked';
-    let wake = (): void => {};
-    const finish = (how: 'ended' | 'failed'): void => {
-      state = how;
-      engine.gets.delete(id);
-      wake();
+    let missing = end - start;
+    let queued = 0;
+    let accept = (_: boolean): void => {};
+    const accepted = new Promise<boolean>((resolve) => (accept = resolve));
+    let controller!: ReadableStreamDefaultController<Uint8Array<ArrayBuffer>>;
+    const reader = new ReadableStream<Uint8Array<ArrayBuffer>>({ start: (own) => void (controller = own) }).getReader();
+    const fail = (): void => {
+      if (!gets.delete(id)) return;
+      accept(false);
+      controller.error(new Error('the engine stopped'));
     };
     const cancel = (): void => {
-      if (state === 'ended' || state === 'failed') return;
-      engine.tell({ type: 'cancel', id });
-      finish('failed');
+      if (gets.has(id)) tell({ type: 'cancel', id });
+      fail();
     };
-    /** Resolves when something has changed, or after `ms`: false. */
-    const changed = (ms: number): Promise<boolean> =>
-      new Promise((resolve) => {
-        const timer = setTimeout(() => resolve(false), ms);
-        wake = () => {
-          clearTimeout(timer);
-          resolve(true);
-        };
-      });
+    const next = async (timeoutMs: number): Promise<Uint8Array<ArrayBuffer> | undefined> => {
+      const read = await within(timeoutMs, reader.read());
+      if (!read) cancel();
+      else if (read.value) {
+        queued--;
+        if (gets.has(id)) tell({ type: 'pull', id });
+      }
+      return (read ?? (await reader.read())).value;
+    };
 
-    engine.gets.set(id, {
+    gets.set(id, {
       client,
       path,
       take(message) {
-        if (message?.type === 'accept' && state === 'asked') state = 'open';
-        else if (message?.type === 'chunk' && state === 'open') {
-          // More than was asked, or than the credit allows, is no engine of ours.
+        if (message?.type === 'accept') return accept(true);
+        if (message?.type === 'chunk') {
           const { data } = message;
-          received += data instanceof ArrayBuffer ? data.byteLength : Infinity;
-          if (received > end || queue.length >= chunksOutstanding || data.byteLength > chunkBytes) return cancel();
-          queue.push(new Uint8Array(data));
-        } else if (message?.type === 'end' && received === end) return finish('ended');
-        else return finish('failed');
-        wake();
+          missing -= data instanceof ArrayBuffer ? data.byteLength : Infinity;
+          // More than was asked, or than the credit allows, is no engine of ours.
+          if (missing < 0 || ++queued > chunksOutstanding || data.byteLength > chunkBytes) return cancel();
+          return controller.enqueue(new Uint8Array(data));
+        }
+        if (message?.type !== 'end' || missing) return fail();
+        gets.delete(id);
+        controller.close();
       },
     });
-    engine.tell({ type: 'get', id, content: { hash, size, piece }, path, start, end, deadlineMs: left, peersOnly });
-    await changed(left + slackMs);
-    if ((state as string) === 'asked') cancel();
-    if ((state as string) === 'failed') return undefined;
-    return {
-      async next() {
-        for (;;) {
-          const data = queue.shift();
-          if (data) {
-            if (state === 'open') engine.tell({ type: 'pull', id });
-            return data;
-          }
-          if (state === 'ended') return undefined;
-          if (state === 'failed' || !(await changed(stallMs))) {
-            cancel();
-            throw new Error('the engine stopped');
-          }
-        }
-      },
-      cancel,
-    };
+    const deadlineMs = Math.max(1, leftMs(wish.doneMs));
+    tell({ type: 'get', id, content: { hash, size, piece }, path, start, end, deadlineMs, peersOnly });
+    if (!(await within(leftMs(wish.answerMs), accepted))) return void cancel();
+    let first = await next(leftMs(wish.doneMs)).catch(() => undefined);
+    return (
+      first && {
+        async next() {
+          const chunk = first ?? (await next(stallMs));
+          first = undefined;
+          return chunk;
+        },
+        cancel,
+      }
+    );
   }
 }

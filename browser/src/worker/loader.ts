@@ -3,7 +3,6 @@
  * engine as any page does, asks the worker for the document, and reloads itself when the document is in the store.
  */
 import type { Site } from './site.ts';
-import { engineStartMs, outageMs } from '../shared/policy.ts';
 import { clientOf } from './clients.ts';
 import { fromPeers, verifiedContent } from './content.ts';
 
@@ -58,14 +57,13 @@ export async function loader(site: Site, path: string): Promise<Response | undef
 export async function load(site: Site, event: FetchEvent, path: string): Promise<Response> {
   const client = await clientOf(site, event);
   const snapshot = client && site.snapshots.live.get(client.snapshot);
-  const targets = snapshot ? await site.snapshots.targets(snapshot, path) : [];
-  for (const { row } of targets) {
-    const give = (blob: Blob | undefined): Blob => blob ?? Promise.reject() as never;
+  for (const { row } of snapshot ? await site.snapshots.targets(snapshot, path) : []) {
+    const give = (blob: Blob | undefined): Response => (blob ? new Response() : Promise.reject()) as Response;
     const found = await Promise.any([
-      fromPeers(site, row, event.clientId, 3 * engineStartMs).then(give),
-      verifiedContent(site, snapshot!, row, AbortSignal.timeout(outageMs)).then(give),
+      fromPeers(site, row, event.clientId, Date.now() - client!.atMs).then(give),
+      verifiedContent(site, snapshot!, row).then(give),
     ]).catch(() => undefined);
-    if (found) return new Response();
+    if (found) return found;
   }
   return new Response(null, { status: 504 });
 }

@@ -14,7 +14,7 @@ import { begin, navigation } from './navigation.ts';
 import { resource } from './resource.ts';
 import { isRuntimeScript, keepScripts, runtimeScript } from './runtime.ts';
 import { Site } from './site.ts';
-import { sleep } from './streams.ts';
+import { within } from './streams.ts';
 import { removeOriginal } from './wayout.ts';
 
 declare const self: ServiceWorkerGlobalScope;
@@ -90,7 +90,7 @@ self.addEventListener('fetch', (event) => {
 });
 
 async function handle(event: FetchEvent, path: string, known: Route | undefined): Promise<Response> {
-  const opened = site ?? (await Promise.race([opening, sleep(patienceMs)]));
+  const opened = site ?? (await within(patienceMs, opening));
   const route = known ?? (opened && routes.find((each) => each.canHandle(opened, event, path)));
   if (opened && route) return route.handle(opened, event, path);
   if (opened && event.request.mode === 'navigate') event.waitUntil(begin(opened, event));

@@ -3,7 +3,7 @@ import type { Calls, Call, CallReply, Method, PageMessage, Stats, Totals, Welcom
 import { protocol } from '../shared/messages.ts';
 import { encodePath, requestPath } from '../shared/manifest.ts';
 import { clientOfPage, post } from './clients.ts';
-import { idOf, learn, received, verify } from './content.ts';
+import { idOf, take } from './content.ts';
 import { isWhole } from './origin.ts';
 import type { Client, Site } from './site.ts';
 
@@ -108,23 +108,17 @@ async function call(site: Site, id: string, { method, args }: Call): Promise<Cal
 }
 
 /** Takes what a page fetched before the worker controlled it out of the HTTP cache, without a request. */
-async function takeLoaded(site: Site, id: string, urls: string[]): Promise<void> {
-  const snapshot = site.snapshots.live.get((await clientOfPage(site, id)).snapshot);
-  for (const url of snapshot ? urls : []) {
+async function takeLoaded(site: Site, client: string, urls: string[]): Promise<void> {
+  const snapshot = site.snapshots.live.get((await clientOfPage(site, client)).snapshot);
+  if (!snapshot) return;
+  for (const url of urls) {
     try {
       const path = requestPath(site.scope, url);
-      const rows = path === undefined ? [] : (await site.snapshots.targets(snapshot!, path)).map(({ row }) => row);
-      if (!rows.length) continue;
+      const rows = path === undefined ? [] : (await site.snapshots.targets(snapshot, path)).map(({ row }) => row);
+      if (!rows[0] || (await site.store.has(idOf(rows[0])))) continue;
       const signal = AbortSignal.timeout(cachedMs);
       const response = await fetch(url, { cache: 'only-if-cached', mode: 'same-origin', signal });
-      if (!isWhole(response)) continue;
-      const blob = await response.blob();
-      for (const row of rows) {
-        if (!(await verify(blob, row))) continue;
-        await learn(site, path!, row, response);
-        if (row[2] && !(await site.store.has(idOf(row)))) received(site, row, id, await site.store.put(idOf(row), blob));
-        break;
-      }
+      if (isWhole(response)) await take(site, await response.blob(), { response, rows, snapshot, path, client });
     } catch {
       // Not in the cache: it will be fetched when it is wanted.
     }

@@ -7,10 +7,10 @@ import { answer, headersOf, withTag } from './answers.ts';
 import { pinLater, tidy, visitBegins } from './clients.ts';
 import { learnt, stored } from './content.ts';
 import { loader } from './loader.ts';
-import { capture, originFetch } from './origin.ts';
+import { ask, capture } from './origin.ts';
 import type { Site } from './site.ts';
-import { rewritten } from './site.ts';
-import { sleep } from './streams.ts';
+import { isAltered } from './site.ts';
+import { within } from './streams.ts';
 
 /** Whether the manifest has to be asked for again: a visit begins, the page is reloaded, or it is a while ago. */
 function isDue(site: Site, { cache, referrer }: Request): boolean {
@@ -25,48 +25,44 @@ export async function begin(site: Site, event: FetchEvent): Promise<void> {
   const due = isDue(site, event.request);
   if (await visitBegins()) site.paused = false;
   // A slow origin does not hold the page back: it begins with the newest snapshot known.
-  const validated = due ? Promise.race([site.snapshots.validate(), sleep(patienceMs)]) : Promise.resolve();
+  const validated = due ? within(patienceMs, site.snapshots.validate()) : Promise.resolve();
   await pinLater(site, event.resultingClientId, validated);
   event.waitUntil(tidy(site));
 }
 
 export async function navigation(site: Site, event: FetchEvent, path: string): Promise<Response> {
-  const { request } = event;
   const before = site.snapshots.current;
-  const record = await learnt(site, path);
-  const held = before && record && (await documentFor(site, path, false));
+  const held = before && (await learnt(site, path)) && (await documentFor(site, path));
   const begun = begin(site, event);
   if (held) {
     await begun;
-    const newest = site.snapshots.current === before ? held : await documentFor(site, path, false);
+    const newest = site.snapshots.current === before ? held : await documentFor(site, path);
     if (newest) return newest;
   }
 
-  const fetching = originFetch(site, request);
-  const first = await Promise.race([fetching.catch(() => undefined), sleep(patienceMs)]);
-  if (first && first.status < 500) return fromOrigin(site, event, path, first, begun);
-
+  const asking = ask(site, event, path);
+  const first = await within(patienceMs, asking.catch(() => undefined));
   await begun;
-  const fallback =
-    (await documentFor(site, path, true)) ?? (request.destination === 'document' ? await loader(site, path) : undefined);
-  return fallback ?? fromOrigin(site, event, path, await fetching, begun);
-}
+  if (!first || first.status >= 500) {
+    const instead =
+      (await documentFor(site, path, true)) ?? (event.request.destination === 'document' && (await loader(site, path)));
+    if (instead) return instead;
+  }
 
-/** The origin's own response: a redirect as a redirect; a document with the tag, and kept if it matches. */
-async function fromOrigin(site: Site, event: FetchEvent, path: string, response: Response, begun: Promise<void>): Promise<Response> {
-  await begun;
+  // The origin's own response: a redirect as a redirect; a document with the tag, and kept if it matches.
+  const response = await asking;
   const snapshot = site.snapshots.current;
-  if (!snapshot || response.status !== 200 || (site.altered.get(path) ?? 0) >= rewritten) return withTag(site, response);
+  if (!snapshot || isAltered(site, path)) return withTag(site, response);
   const rows = (await site.snapshots.targets(snapshot, path)).map(({ row }) => row);
-  const client = event.resultingClientId;
-  return withTag(site, await capture(site, response, { event, snapshot, path, rows, client }));
+  const arrival = { response, rows, snapshot, path, client: event.resultingClientId };
+  return withTag(site, await capture(site, event, path, arrival));
 }
 
 /**
  * The stored document of the newest snapshot for a path, under the headers the origin gave it or the manifest gives
  * it. In an outage also where only habit says which file the path means, and under another document's protection.
  */
-async function documentFor(site: Site, path: string, outage: boolean): Promise<Response | undefined> {
+async function documentFor(site: Site, path: string, outage = false): Promise<Response | undefined> {
   const snapshot = site.snapshots.current;
   if (!snapshot) return undefined;
   const record = await learnt(site, path);

@@ -2,11 +2,13 @@
 import type { FileRow } from '../shared/manifest.ts';
 import { isPrivate } from '../shared/headers.ts';
 import { measured } from '../shared/policy.ts';
-import { learn, idOf, newHasher, received } from './content.ts';
+import { withBody } from './answers.ts';
+import type { Arrival } from './content.ts';
+import { idOf, newHasher, recognise } from './content.ts';
 import type { Site } from './site.ts';
 import { rewritten } from './site.ts';
 import type { Snapshot } from './snapshots.ts';
-import { streamOf } from './streams.ts';
+import { deliveryOf, streamOf } from './streams.ts';
 
 /** Fetches, noting whether the origin is there and how fast. Rejects as `fetch` does. */
 export async function originFetch(site: Site, request: RequestInfo, init?: RequestInit): Promise<Response> {
@@ -29,23 +31,19 @@ export function noteSpeed(site: Site, latencyMs: number, bytes: number, bodyMs: 
   site.engines.tell({ type: 'origin', ...site.speed });
 }
 
+/** Asks the origin what a page asks. A path that is private to the visitor is kept out of everything from then on. */
+export async function ask(site: Site, { request }: FetchEvent, path: string): Promise<Response> {
+  const response = await originFetch(site, request);
+  if (response.status === 200 && isPrivate(response.headers)) {
+    site.altered.set(path, rewritten);
+    void site.save();
+  }
+  return response;
+}
+
 /** Whether a response is the plain, public, whole body that a content could be. */
 export const isWhole = (response: Response): boolean =>
   response.status === 200 && !response.redirected && response.type !== 'opaque' && !isPrivate(response.headers);
-
-/** Whether the body cannot be the content, as its length tells already. */
-export function lengthDiffers({ headers }: Response, [, , size]: FileRow): boolean {
-  const length = headers.get('content-length');
-  return length !== null && !headers.has('content-encoding') && Number(length) !== size;
-}
-
-/** The response with its body as the worker read it: decoded, so that its encoding and encoded length are gone. */
-export function withBody(response: Response, body: BodyInit): Response {
-  const { status, statusText } = response;
-  const headers = new Headers(response.headers);
-  if (headers.has('content-encoding')) for (const name of ['content-encoding', 'content-length']) headers.delete(name);
-  return new Response(body, { status, statusText, headers });
-}
 
 /**
  * Notes that the origin's path has other bytes than the snapshot says. If the manifest is current all the same, the
@@ -60,61 +58,37 @@ export async function mismatched(site: Site, snapshot: Snapshot, path: string): 
   }
 }
 
-/** Keeps a path that is private to the visitor out of everything. */
-export function leaveAlone(site: Site, path: string): void {
-  site.altered.set(path, rewritten);
-  void site.save();
-}
-
-export interface Capture {
-  event: FetchEvent;
-  snapshot: Snapshot;
-  path: string;
-  /** what the path may turn out to be; the first one is stored */
-  rows: FileRow[];
-  client: string;
-}
-
 /**
  * Passes a whole response on while hashing and storing it: the page reads at its own pace, and what does not match is
  * not kept. Other responses are passed on as they are.
  */
-export async function capture(site: Site, response: Response, to: Capture): Promise<Response> {
-  const { event, snapshot, path, rows, client } = to;
+export async function capture(site: Site, event: FetchEvent, path: string, arrival: Arrival): Promise<Response> {
+  const { response, rows, snapshot, client } = arrival;
   const [row] = rows;
-  if (response.status === 200 && isPrivate(response.headers)) leaveAlone(site, path);
   if (!row || !response.body || !isWhole(response)) return response;
-  const reader = response.body.getReader() as ReadableStreamDefaultReader<Uint8Array<ArrayBuffer>>;
+  const source = deliveryOf(response.body as ReadableStream<Uint8Array<ArrayBuffer>>);
   const hasher = newHasher();
   const writer = await site.store.writer(idOf(row));
   const finish = async (): Promise<void> => {
-    const hash = await hasher.finish();
-    // Deleted meanwhile, as when the origin refuses the site.
-    if (!site.snapshots.live.has(snapshot.id)) return writer?.abort();
-    const match = rows.find((each) => each[1] === hash && each[2] === hasher.size);
-    if (!match) {
-      await writer?.abort();
-      return mismatched(site, snapshot, path);
-    }
-    const kept = match === row && !!(await writer?.commit());
-    await learn(site, path, match, response);
-    received(site, match, client, kept);
+    // Only the likeliest has been written.
+    const keep = async (match: FileRow): Promise<boolean | undefined> => (match === row ? writer?.commit() : false);
+    const match = await recognise(site, arrival, await hasher.finish(), hasher.size, keep);
+    if (!match) await mismatched(site, snapshot, path);
   };
   const body = streamOf(event, client, {
     async next() {
-      const { value } = await reader.read().catch((error) => {
+      try {
+        const chunk = await source.next();
+        if (chunk) await Promise.all([hasher.push(chunk), writer?.write(chunk)]);
+        else event.waitUntil(finish().finally(() => writer?.abort()).catch(() => {}));
+        return chunk;
+      } catch (error) {
         void writer?.abort();
         throw error;
-      });
-      if (value) {
-        await Promise.all([hasher.push(value), writer?.write(value)]);
-        return value;
       }
-      event.waitUntil(finish().catch(() => writer?.abort()));
-      return undefined;
     },
     cancel() {
-      void reader.cancel().catch(() => {});
+      source.cancel();
       void writer?.abort();
     },
   });

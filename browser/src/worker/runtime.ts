@@ -1,7 +1,7 @@
 /** The runtime's own scripts: the network's, or the copies kept for when the origin is down. */
 import { patienceMs } from '../shared/policy.ts';
 import type { Site } from './site.ts';
-import { sleep } from './streams.ts';
+import { within } from './streams.ts';
 
 const scripts = ['planktos/install.js', 'planktos/engine.min.js'];
 
@@ -18,7 +18,7 @@ export async function keepScripts(site: Site): Promise<void> {
 
 export async function runtimeScript(site: Site, { request }: FetchEvent, path: string): Promise<Response> {
   const fetching = fetch(request);
-  const response = await Promise.race([fetching.catch(() => undefined), sleep(patienceMs)]);
+  const response = await within(patienceMs, fetching.catch(() => undefined));
   if (response && response.status < 500) return response;
   return (await site.records.script(site.scope + path)) ?? fetching;
 }

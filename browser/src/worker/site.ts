@@ -23,6 +23,7 @@ export interface Client {
 
 /** A path whose bytes differed this often goes straight to the network, until the next snapshot. */
 export const rewritten = 2;
+export const isAltered = (site: Site, path: string): boolean => (site.altered.get(path) ?? 0) >= rewritten;
 
 export class Site {
   /** the site's root URL, ending in `/` */
@@ -101,18 +102,12 @@ export class Site {
   /** Whether this visitor may share, as far as policy and will go. */
   mayShare(): boolean {
     const policy = this.snapshots.current?.root.policy;
-    const { connection, globalPrivacyControl } = navigator as {
+    const { connection, globalPrivacyControl: gpc } = navigator as {
       connection?: { saveData?: boolean };
       globalPrivacyControl?: boolean;
     };
-    return (
-      !!policy &&
-      mayShare(policy.mode, this.consent, {
-        saveData: this.saveData || !!connection?.saveData,
-        gpc: !!globalPrivacyControl,
-        paused: this.paused,
-      })
-    );
+    const saveData = this.saveData || !!connection?.saveData;
+    return !!policy && mayShare(policy.mode, this.consent, { saveData, gpc: !!gpc, paused: this.paused });
   }
 
   /** Counts payload that was given to a page, or taken into the store. */

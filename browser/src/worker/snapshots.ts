@@ -3,7 +3,7 @@ import type { FileRow, Root } from '../shared/manifest.ts';
 import { candidates, lookup, parseRoot, parseShard, shardFor } from '../shared/manifest.ts';
 import type { EngineSnapshot } from '../shared/messages.ts';
 import { post } from './clients.ts';
-import { verifiedContent } from './content.ts';
+import { forget, idOf, verifiedContent } from './content.ts';
 import { patienceMs } from '../shared/policy.ts';
 import { permissionChanged } from './messages.ts';
 import type { Site } from './site.ts';
@@ -149,7 +149,7 @@ export class Snapshots {
   async #loadShard(snapshot: Snapshot, path: string): Promise<FileRow[] | undefined> {
     const [, hash, size, piece] = shardFor(snapshot.root, path)!;
     const row: FileRow = [`planktos/shards/${hash}.json`, hash, size, piece];
-    const blob = await verifiedContent(this.#site, snapshot, row, AbortSignal.timeout(manifestMs));
+    const blob = await verifiedContent(this.#site, snapshot, row);
     if (!blob) return undefined;
     const rows = parseShard(await blob.text(), snapshot.root);
     snapshot.shards.set(hash, rows);
@@ -193,19 +193,14 @@ export class Snapshots {
     const snapshot = this.live.get(id);
     if (!snapshot || snapshot === this.current) return false;
     if ([...site.clients.values()].some((client) => client.snapshot === id)) return false;
-    const others = [...this.live.values()].filter((other) => other !== snapshot);
-    const rows = rowsOf(snapshot);
-    const newest = this.current;
-    for (const row of rows) {
-      const content = { hash: row[1], size: row[2], piece: row[3] };
-      if (!(await site.store.has(content))) continue;
-      const now = newest && (await this.row(newest, row[0]).catch(() => undefined));
-      if (now?.[1] === content.hash) continue;
-      if (others.some((other) => rowsOf(other).some(([, hash]) => hash === content.hash))) continue;
-      await site.store.delete(content);
-      site.engines.tell({ type: 'drop', content });
-    }
     this.live.delete(id);
+    const others = new Set([...this.live.values()].flatMap((other) => rowsOf(other).map(([, hash]) => hash)));
+    for (const row of rowsOf(snapshot)) {
+      if (others.has(row[1]) || !(await site.store.has(idOf(row)))) continue;
+      // The newest may have it in a shard that nobody has asked for yet.
+      const now = this.current && (await this.row(this.current, row[0]).catch(() => undefined));
+      if (now?.[1] !== row[1]) await forget(site, row);
+    }
     site.engines.tell({ type: 'forget', id });
     await site.records.delete('snapshot ' + id);
     return true;

@@ -1,6 +1,12 @@
 /** Bodies that stream through the worker: with back-pressure, and kept alive while they do. */
 import { post } from './clients.ts';
-import type { Delivery } from './engines.ts';
+
+/** A body in order, as it comes. Not to be read concurrently. */
+export interface Delivery {
+  /** the next bytes; undefined at the end; rejects if the rest will not come from here */
+  next(): Promise<Uint8Array<ArrayBuffer> | undefined>;
+  cancel(): void;
+}
 
 /** A stream that ends sooner is not worth a message. */
 const longMs = 5000;
@@ -8,34 +14,29 @@ const longMs = 5000;
 /** How many long streams each client reads. */
 const streaming = new Map<string, number>();
 
+function count(client: string, by: number): void {
+  const before = streaming.get(client) ?? 0;
+  if (before + by) streaming.set(client, before + by);
+  else streaming.delete(client);
+  if (!before || !(before + by)) post(client, { type: 'stream', active: by > 0 });
+}
+
 /**
  * Firefox ends a streamed response when the worker has seen no event for about 30 s: while a long one runs, its page
  * is asked to post pings.
  */
 async function keepAlive(client: string, done: Promise<void>): Promise<void> {
-  let long = false;
-  const timer = setTimeout(() => {
-    long = true;
-    change(client, 1);
-  }, longMs);
+  let long = 0;
+  const timer = setTimeout(() => count(client, (long = 1)), longMs);
   await done;
   clearTimeout(timer);
-  if (long) change(client, -1);
-}
-
-function change(client: string, by: number): void {
-  const before = streaming.get(client) ?? 0;
-  const now = before + by;
-  if (now) streaming.set(client, now);
-  else streaming.delete(client);
-  if (!before || !now) post(client, { type: 'stream', active: now > 0 });
+  if (long) count(client, -1);
 }
 
 /** A body that reads `source` as fast as the page reads, and not faster. */
 export function streamOf(event: ExtendableEvent, client: string, source: Delivery): ReadableStream<Uint8Array<ArrayBuffer>> {
   let finish = (): void => {};
-  const done = new Promise<void>((resolve) => (finish = resolve));
-  event.waitUntil(keepAlive(client, done));
+  event.waitUntil(keepAlive(client, new Promise<void>((resolve) => (finish = resolve))));
   return new ReadableStream<Uint8Array<ArrayBuffer>>(
     {
       async pull(controller) {
@@ -57,16 +58,32 @@ export function streamOf(event: ExtendableEvent, client: string, source: Deliver
   );
 }
 
-/** The whole of a delivery; undefined if it breaks off. */
-export async function collect(source: Delivery): Promise<Blob | undefined> {
+/** The other way round. */
+export function deliveryOf(stream: ReadableStream<Uint8Array<ArrayBuffer>>): Delivery {
+  const reader = stream.getReader();
+  return {
+    next: async () => (await reader.read()).value,
+    cancel: () => void reader.cancel().catch(() => {}),
+  };
+}
+
+/** The whole of a delivery; undefined if it breaks off, or is not there in time. */
+export async function collect(source: Delivery, timeoutMs: number): Promise<Blob | undefined> {
+  const timer = setTimeout(() => source.cancel(), timeoutMs);
   const parts: Uint8Array<ArrayBuffer>[] = [];
   try {
     for (let chunk; (chunk = await source.next()); ) parts.push(chunk);
     return new Blob(parts);
   } catch {
     return undefined;
+  } finally {
+    clearTimeout(timer);
   }
 }
 
-/** Resolves after `ms`. */
-export const sleep = (ms: number): Promise<undefined> => new Promise((resolve) => setTimeout(resolve, ms, undefined));
+/** What a promise resolves to; undefined after `ms`. */
+export const within = <T>(ms: number, promise: Promise<T>): Promise<T | undefined> =>
+  new Promise((resolve, reject) => {
+    const timer = setTimeout(resolve, ms, undefined);
+    promise.then(resolve, reject).finally(() => clearTimeout(timer));
+  });
