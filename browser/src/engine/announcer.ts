@@ -15,8 +15,6 @@ const maxIntervalMs = 30 * 60_000;
 const firstSearchMs = 2_000;
 /** A tracker that is silent for so long after an announcement is taken for lost. */
 const replyTimeoutMs = 20_000;
-/** Progress alone is told at most so often. */
-const updateGapMs = 5_000;
 
 export type Progress = Pick<Announce, 'left' | 'uploaded' | 'downloaded'>;
 export type Described = Extract<TrackerMessage, { type: 'offer' | 'answer' }>;
@@ -25,7 +23,7 @@ export type Described = Extract<TrackerMessage, { type: 'offer' | 'answer' }>;
 export interface Announced {
   readonly infoHash: string;
   readonly peerId: string;
-  readonly progress: Progress;
+  progress(): Progress;
   /** whether more peers are wanted than `announcer.others` gives */
   searching(announcer: Announcer): boolean;
   /** whether there is a connection, so that the search need not hurry */
@@ -46,7 +44,6 @@ export class Announcer implements Announces {
   #saidLeft = 0;
   #searches = 0;
   #intervalMs = defaultIntervalMs;
-  #announcedMs = 0;
   #next: ReturnType<typeof setTimeout> | undefined;
   #reply: ReturnType<typeof setTimeout> | undefined;
 
@@ -69,14 +66,14 @@ export class Announcer implements Announces {
 
   /** Announces now; what cannot be sent is dropped, since the socket's opening announces anyway. */
   announce(offers: Announce['offers']): boolean {
-    const { infoHash, peerId, progress } = this.#torrent;
+    const { infoHash, peerId } = this.#torrent;
+    const progress = this.#torrent.progress();
     const completed = this.#saidLeft > 0 && progress.left === 0;
     const event = this.#introduced ? (completed ? ('completed' as const) : undefined) : ('started' as const);
     const announce = { infoHash, peerId, ...progress, offers, ...(event && { event }) };
     if (!this.#tracker.send(encodeAnnounce(announce, this.#tracker.trackerId))) return false;
     this.#introduced = true;
     this.#saidLeft = progress.left;
-    this.#announcedMs = Date.now();
     clearTimeout(this.#next);
     this.#reply ??= setTimeout(() => this.#tracker.fail(), replyTimeoutMs);
     return true;
@@ -85,15 +82,6 @@ export class Announcer implements Announces {
   answer(answer: Pick<Answer, 'toPeerId' | 'offerId' | 'sdp'>): boolean {
     const { infoHash, peerId } = this.#torrent;
     return this.#tracker.send(encodeAnswer({ infoHash, peerId, ...answer }, this.#tracker.trackerId));
-  }
-
-  /** The torrent's progress changed. */
-  progressed(): void {
-    if (!this.#introduced) return;
-    const completed = this.#saidLeft > 0 && this.#torrent.progress.left === 0;
-    const waitMs = completed ? 0 : this.#announcedMs + updateGapMs - Date.now();
-    if (waitMs <= 0) this.announce([]);
-    else this.#schedule(waitMs);
   }
 
   /** More peers are wanted than before: look for them from the short steps on. */
@@ -105,9 +93,9 @@ export class Announcer implements Announces {
   /** Takes leave of the tracker. */
   stop(): void {
     this.#clear();
-    const { infoHash, peerId, progress } = this.#torrent;
+    const { infoHash, peerId } = this.#torrent;
     if (this.#introduced) {
-      const announce = { infoHash, peerId, ...progress, offers: [], event: 'stopped' as const };
+      const announce = { infoHash, peerId, ...this.#torrent.progress(), offers: [], event: 'stopped' as const };
       this.#tracker.send(encodeAnnounce(announce, this.#tracker.trackerId));
     }
     this.#introduced = false;

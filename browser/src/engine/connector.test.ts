@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, mock, test } from 'node:test';
 import { fromBinary, toBinary } from '../shared/signal.ts';
+import type { Progress } from './announcer.ts';
 import { createConnector } from './connector.ts';
 import type { FromHost, Link, ToHost } from './rtc.ts';
 
@@ -78,7 +79,9 @@ function setUp() {
   const asked: ToHost[] = [];
   const links: Link[] = [];
   const connector = createConnector((message) => asked.push(message), (link) => links.push(link), { peerId: own });
-  const join = (trackers = [url]): void => connector.join({ infoHash, trackers, ice: [] });
+  const progress = (): Progress => ({ ...told });
+  const told = { left: 1, uploaded: 0, downloaded: 0 };
+  const join = (trackers = [url]): void => connector.join({ infoHash, trackers, ice: [], progress });
   const of = <T extends ToHost['type']>(type: T) => asked.filter((m): m is Extract<ToHost, { type: T }> => m.type === type);
   const host = (message: FromHost): void => connector.onHost(message);
   const give = (id: string): FakeChannel => {
@@ -93,7 +96,7 @@ function setUp() {
     FakeSocket.last.counts(others);
     return FakeSocket.last;
   };
-  return { asked, links, connector, join, of, host, give, swarm };
+  return { asked, links, connector, join, of, host, give, swarm, told, progress };
 }
 
 beforeEach(() => {
@@ -114,10 +117,10 @@ test('nothing is asked of WebRTC before the tracker knows somebody', () => {
   FakeSocket.last.open();
   assert.deepEqual(FakeSocket.last.sent.map(({ event, numwant }) => [event, numwant]), [['started', 0]]);
   FakeSocket.last.counts(0);
-  assert.equal(connector.known(infoHash), 0);
+  assert.equal(connector.coming(infoHash), 0);
   assert.deepEqual(asked, []);
   FakeSocket.last.counts(3);
-  assert.equal(connector.known(infoHash), 3);
+  assert.equal(connector.coming(infoHash), 3);
   assert.deepEqual(asked.map(({ type }) => type), ['offer', 'offer', 'offer']);
 });
 
@@ -199,24 +202,41 @@ test('hostile messages cost nothing but themselves', () => {
   connector.want(infoHash, NaN);
 });
 
-test('offers that nobody answers end, and those that fail come slower', () => {
+test('offers that nobody answers are soon forgotten, and rounds come ever slower', () => {
   const { connector, of, host, swarm } = setUp();
   const socket = swarm(1);
   connector.want(infoHash, 1);
-  for (let attempt = 1; attempt <= 3; attempt++) {
+  for (let round = 1; round <= 3; round++) {
     const offers = of('offer');
-    assert.equal(offers.length, attempt);
+    assert.equal(offers.length, round);
     host({ type: 'closed', id: offers.at(-1)!.id }); // the page cannot make a connection
-    assert.equal(of('offer').length, attempt, 'not at once again');
-    mock.timers.tick(1000 * 2 ** (attempt - 1) + 1);
+    assert.equal(of('offer').length, round, 'not at once again');
+    mock.timers.tick(1000 * 2 ** (round - 1) + 1);
   }
   const { id } = of('offer').at(-1)!;
   host({ type: 'offer', id, sdp });
   assert.equal(socket.sent.at(-1)!.offers?.length, 1);
-  mock.timers.tick(15_000);
-  socket.counts(1);
-  mock.timers.tick(15_001);
+  mock.timers.tick(5_001);
   assert.equal(of('close').some((message) => message.id === id), true);
+  assert.equal(of('offer').length, 4);
+  mock.timers.tick(8_001);
+  assert.equal(of('offer').length, 5);
+});
+
+test('a peer that offers anew has given its earlier offer up', () => {
+  const { of, host, swarm } = setUp();
+  const socket = swarm(1);
+  const offer = (id: string): void =>
+    socket.receive({ offer: { type: 'offer', sdp }, offer_id: toBinary(id), peer_id: toBinary(higher) });
+  offer('bb'.repeat(20));
+  const { id } = of('accept')[0]!;
+  host({ type: 'answer', id, sdp });
+  offer('cc'.repeat(20));
+  assert.equal(of('accept').length, 1, 'it may have come by another tracker');
+  mock.timers.tick(5_001);
+  offer('dd'.repeat(20));
+  assert.equal(of('accept').length, 2);
+  assert.deepEqual(of('close').map((message) => message.id), [id]);
 });
 
 test('a visitor alone asks again after 2, 4, 8 seconds, then at the interval', () => {
@@ -237,16 +257,18 @@ test('a visitor alone asks again after 2, 4, 8 seconds, then at the interval', (
   assert.deepEqual(gaps, [2, 4, 8, 16, 32, 64, 120, 120]);
 });
 
-test('completion is told at once and once, progress at most every 5 s', () => {
-  const { connector, swarm } = setUp();
+test('announcements tell how far we are, and once that we are done', () => {
+  const { connector, swarm, told } = setUp();
   const socket = swarm(0);
-  for (let left = 10; left > 0; left--) connector.update(infoHash, { left, uploaded: 0, downloaded: 10 - left });
-  assert.equal(socket.sent.length, 1);
-  mock.timers.tick(5_001);
-  assert.equal(socket.sent.at(-1)!.left, 1);
-  connector.update(infoHash, { left: 0, uploaded: 0, downloaded: 10 });
-  connector.update(infoHash, { left: 0, uploaded: 5, downloaded: 10 });
-  assert.deepEqual(socket.sent.map(({ event }) => event), ['started', undefined, 'completed']);
+  connector.want(infoHash, 1);
+  for (const left of [7, 0, 0]) {
+    Object.assign(told, { left, downloaded: 10 - left });
+    const before = socket.sent.length;
+    while (socket.sent.length === before) mock.timers.tick(1000);
+    assert.equal(socket.sent.at(-1)!.left, left);
+    socket.counts(0);
+  }
+  assert.deepEqual(socket.sent.map(({ event }) => event), ['started', undefined, 'completed', undefined]);
 });
 
 test('a lost socket is opened again, later each time, and introduces anew', () => {
@@ -278,10 +300,10 @@ test('a tracker that stays silent is given up', () => {
 });
 
 test('torrents share a socket; leaving says stopped, and the last one closes it', () => {
-  const { connector, join } = setUp();
+  const { connector, join, progress } = setUp();
   const second = 'bb'.repeat(20);
   join();
-  connector.join({ infoHash: second, trackers: [url, 'udp://x/', 'nonsense'], ice: [] });
+  connector.join({ infoHash: second, trackers: [url, 'udp://x/', 'nonsense'], ice: [], progress });
   join();
   assert.equal(FakeSocket.all.length, 1);
   const socket = FakeSocket.last;
@@ -295,13 +317,13 @@ test('torrents share a socket; leaving says stopped, and the last one closes it'
 });
 
 test('a suspended page leaves its swarms and comes back to them', () => {
-  const { connector, of, host, swarm } = setUp();
+  const { connector, of, host, swarm, progress } = setUp();
   const socket = swarm(1);
   connector.want(infoHash, 1);
   host({ type: 'suspended' });
   assert.equal(socket.sent.at(-1)!.event, 'stopped');
   assert.equal(of('close').length, 1);
-  assert.equal(connector.known(infoHash), 0);
+  assert.equal(connector.coming(infoHash), 0);
   mock.timers.tick(600_000);
   assert.equal(FakeSocket.all.length, 1, 'nothing happens meanwhile');
   host({ type: 'resumed' });
@@ -311,7 +333,7 @@ test('a suspended page leaves its swarms and comes back to them', () => {
   connector.close();
   assert.equal(FakeSocket.last.sent.at(-1)!.event, 'stopped');
   host({ type: 'resumed' });
-  connector.join({ infoHash, trackers: [url], ice: [] });
+  connector.join({ infoHash, trackers: [url], ice: [], progress });
   assert.equal(FakeSocket.all.length, 2, 'closed is closed');
 });
 

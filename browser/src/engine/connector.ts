@@ -61,10 +61,11 @@ export const createConnector: CreateConnector = (post, onLink, options = {}) => 
   }
 
   const connector: Connector = {
-    join({ infoHash, trackers: given, ice }) {
+    join(torrent) {
+      const { infoHash, trackers: given } = torrent;
       if (closed || meetings.has(infoHash) || !/^[0-9a-f]{40}$/.test(infoHash)) return;
       const urls = [...new Set(given)].filter((url) => /^wss?:\/\//.test(url)).slice(0, maxTrackers);
-      const meeting = new Meeting(infoHash, peerId, ice, post, onLink);
+      const meeting = new Meeting(torrent, peerId, post, onLink);
       meetings.set(infoHash, { meeting, trackers: urls });
       if (!suspended) start(meeting, urls);
     },
@@ -74,14 +75,8 @@ export const createConnector: CreateConnector = (post, onLink, options = {}) => 
       meetings.delete(infoHash);
       stop(joined.meeting);
     },
-    update(infoHash, progress) {
-      const meeting = meetings.get(infoHash)?.meeting;
-      if (!meeting) return;
-      meeting.progress = progress;
-      for (const announcer of meeting.announcers) announcer.progressed();
-    },
     want: (infoHash, peers) => meetings.get(infoHash)?.meeting.want(peers),
-    known: (infoHash) => meetings.get(infoHash)?.meeting.known ?? 0,
+    coming: (infoHash) => meetings.get(infoHash)?.meeting.coming ?? 0,
     close() {
       closed = true;
       stopAll();

@@ -302,9 +302,12 @@ test('a cancelled request cancels what was asked of peers', async (t) => {
 test('pads are zeros, what is not held is rejected, and choked peers get nothing', async (t) => {
   const site = await makeSite([noise(100, 1), noise(100, 2)]);
   const [a] = await visitors(t, site, [0]);
+  // One more than there are upload slots: none is had without interest.
+  for (let i = 0; i < 12; i++) new Script(a!, `other ${i}`).send({ type: 'haveNone' });
+  await a!.until(() => a!.connections === 12);
   const peer = new Script(a!, 'peer');
   peer.send({ type: 'haveNone' });
-  await a!.until(() => a!.connections === 1);
+  await a!.until(() => a!.connections === 13);
   peer.send({ type: 'request', piece: 0, begin: 0, length: 16384 });
   await a!.until(() => peer.of('reject').length === 1);
   peer.send({ type: 'interested' });
@@ -416,6 +419,40 @@ test('a new port ends what the old one asked for, and serves as before', async (
   await b!.begin(site);
   b!.consume = true;
   assert.deepEqual((await b!.get(site.files[0]!).got).data, site.files[0]!.data);
+});
+
+test('a page that is frozen keeps nothing open, and goes on when it is back', async (t) => {
+  const site = await makeSite([noise(100_000, 1)]);
+  const [a, b] = await visitors(t, site, [0], []);
+  const silent = new Script(b!, 'silent');
+  silent.send({ type: 'haveAll' });
+  silent.send({ type: 'unchoke' });
+  const { id } = b!.get(site.files[0]!);
+  await b!.until(() => silent.of('request').length > 0);
+  b!.host({ type: 'suspended' });
+  await b!.until(() => b!.connections === 0);
+  assert.equal(b!.core.memory.left, 32 << 20, 'nothing is being put together');
+  assert.equal(b!.chunks(id), 0);
+  b!.host({ type: 'resumed' });
+  b!.reconnect();
+  await b!.begin(site);
+  connect(a!, b!);
+  const { got } = b!.get(site.files[0]!);
+  assert.deepEqual((await got).data, site.files[0]!.data);
+});
+
+test('in a crowd that has nothing, with offload, a request waits a little for the others to get it', async (t) => {
+  const site = await makeSite([noise(20_000, 1)], { policy: { mode: 'auto', prefer: 'offload' } });
+  const [a, b] = await visitors(t, site, [], []);
+  connect(a!, b!);
+  await b!.until(() => b!.connections === 1);
+  const waited = b!.get(site.files[0]!);
+  assert.equal((await waited.got).verdict, 'decline');
+  t.mock.method(Math, 'random', () => 1);
+  const { got } = b!.get(site.files[0]!);
+  await a!.store.put(site.files[0]!.content, site.files[0]!.data);
+  a!.post({ type: 'have', content: site.files[0]!.content });
+  assert.deepEqual((await got).data, site.files[0]!.data);
 });
 
 test('forgetting a snapshot closes its peers', async (t) => {

@@ -47,9 +47,15 @@ interface Waiting {
   get: Get;
   dueMs: number;
   timer: ReturnType<typeof setTimeout>;
+  /** everybody is connected, and somebody may fetch it meanwhile and give it on */
+  hoping: boolean;
 }
 
 const tickMs = 200;
+/** everything is looked at again at most so often */
+const pumpGapMs = 5;
+/** In a crowd in which nobody has a content, each asks the origin for it after a random time up to this. */
+const hopeMs = 500;
 const assemblyBytes = 32 << 20;
 const maxDownloads = 64;
 /** downloads that nobody waits for, kept for what they hold */
@@ -85,6 +91,7 @@ export class Core implements SwarmOwner, DownloadOwner {
   #connections = 0;
   #timer: ReturnType<typeof setInterval> | undefined;
   #pumping = false;
+  #pumpedMs = -Infinity;
 
   constructor(environment: Environment, host: HostPort) {
     this.#environment = environment;
@@ -106,7 +113,8 @@ export class Core implements SwarmOwner, DownloadOwner {
     host.listen((message) => {
       if (message.type === 'port') this.#connect(message.port);
       else this.#connector.onHost(message);
-      if (message.type === 'suspended') this.#closePeers();
+      // A frozen page keeps no part open, and answers nobody.
+      if (message.type === 'suspended') this.#stop();
     });
   }
 
@@ -114,7 +122,7 @@ export class Core implements SwarmOwner, DownloadOwner {
 
   #connect(port: MessagePort): void {
     // The worker that the former port led to is gone, and its requests with it.
-    for (const id of [...this.#waiting.keys(), ...this.#requests.keys()]) this.#cancel(id);
+    this.#cancelAll();
     if (this.#port) this.#port.onmessage = null;
     this.#port?.close();
     this.#port = port;
@@ -224,7 +232,7 @@ export class Core implements SwarmOwner, DownloadOwner {
       return;
     }
     const timer = setTimeout(() => this.#settle(id, 'decline'), Math.max(0, get.deadlineMs));
-    this.#waiting.set(id, { get, dueMs, timer });
+    this.#waiting.set(id, { get, dueMs, timer, hoping: false });
     this.#startTicking();
     // Joins first: somebody has to be looked for before it can be said that nobody is coming.
     this.changed();
@@ -263,12 +271,25 @@ export class Core implements SwarmOwner, DownloadOwner {
       bytes,
       covered,
       peers: [...peers].map((peer) => ({ pace: peer.pace, queued: peer.outstanding.size * 16384 })),
-      coming: this.#coming(),
+      coming: this.#coming() || this.#hope(waiting),
       deadlineMs: dueMs - this.now(),
       prefer: this.#policy.prefer,
       peersOnly,
     });
     if (verdict !== 'wait') this.#settle(id, verdict);
+  }
+
+  /** 1 while one of the peers that are here may yet fetch the content from the origin, with `offload`; 0 if not. */
+  #hope(waiting: Waiting): number {
+    const { get, hoping } = waiting;
+    if (this.#connections === 0 || this.#policy.prefer === 'speed') return 0;
+    if (!hoping) {
+      waiting.hoping = true;
+      clearTimeout(waiting.timer);
+      const leftMs = Math.min(hopeMs * Math.random(), waiting.dueMs - this.now());
+      waiting.timer = setTimeout(() => this.#settle(get.id, 'decline'), Math.max(0, leftMs));
+    }
+    return 1;
   }
 
   #settle(id: number, verdict: 'accept' | 'decline'): void {
@@ -388,10 +409,12 @@ export class Core implements SwarmOwner, DownloadOwner {
   #dropIdle(): void {
     const idle = [...this.#open].filter((download) => download.requests.size === 0 && download.idleMs > 0);
     idle.sort((a, b) => a.idleMs - b.idleMs);
-    for (const download of idle.slice(0, Math.max(0, idle.length - maxIdle))) {
-      download.close();
-      this.#forgetDownload(download);
-    }
+    for (const download of idle.slice(0, Math.max(0, idle.length - maxIdle))) this.#closeDownload(download);
+  }
+
+  #closeDownload(download: Download): void {
+    download.close();
+    this.#forgetDownload(download);
   }
 
   // SwarmOwner and DownloadOwner
@@ -431,12 +454,12 @@ export class Core implements SwarmOwner, DownloadOwner {
     return holders;
   }
 
-  /** How many peers could yet serve us: known to trackers, being connected, or choking us for now. */
+  /** How many peers could yet serve us: not connected yet, silent as yet, or choking us for now. */
   #coming(): number {
     let coming = 0;
     for (const [infoHash, swarm] of this.#swarms) {
-      coming += this.#connector.known(infoHash);
-      for (const peer of swarm.peers) if (!peer.ready || (peer.chokes && peer.wants)) coming++;
+      coming += this.#connector.coming(infoHash);
+      for (const peer of swarm.peers) if (!peer.told || (peer.chokes && peer.wants)) coming++;
     }
     return coming;
   }
@@ -478,8 +501,7 @@ export class Core implements SwarmOwner, DownloadOwner {
       const source = this.#stored(content);
       const waiting = [...requests];
       for (const request of waiting) request.source = source;
-      download.close();
-      this.#forgetDownload(download);
+      this.#closeDownload(download);
       for (const request of waiting) request.pump();
       this.#post({ type: 'stored', content: { ...content, piece: this.#sites.pieceOf(nameOf(content)) } });
     }
@@ -515,16 +537,21 @@ export class Core implements SwarmOwner, DownloadOwner {
     this.#post({ type: 'status', connections: this.#connections });
   }
 
-  /** Looks again at everything that may go on now; once for all changes of one turn. */
+  /** Looks again at everything that may go on now; once for all changes of a moment. */
   changed(): void {
     if (this.#pumping) return;
     this.#pumping = true;
-    queueMicrotask(() => {
-      this.#pumping = false;
-      this.#joinSwarms();
-      for (const id of [...this.#waiting.keys()]) this.#evaluate(id);
-      for (const swarm of this.#swarms.values()) swarm.fill();
-    });
+    const restMs = this.#pumpedMs + pumpGapMs - this.now();
+    if (restMs > 0) setTimeout(() => this.#pump(), restMs);
+    else queueMicrotask(() => this.#pump());
+  }
+
+  #pump(): void {
+    this.#pumping = false;
+    this.#pumpedMs = this.now();
+    this.#joinSwarms();
+    for (const id of [...this.#waiting.keys()]) this.#evaluate(id);
+    for (const swarm of this.#swarms.values()) swarm.fill();
   }
 
   // Connections
@@ -537,13 +564,19 @@ export class Core implements SwarmOwner, DownloadOwner {
         [...this.#waiting.values()].some(({ get }) => torrent.get(nameOf(get.content))) ||
         [...this.#open].some((download) => download.requests.size > 0 && torrent.get(nameOf(download.content)));
       if (!wanted && swarm.have.count === 0) continue;
-      this.#connector.join({ infoHash, ...this.#sites.meeting(infoHash) });
+      this.#connector.join({ infoHash, ...this.#sites.meeting(infoHash), progress: () => swarm.progress });
       const enough = wanted ? maxPeers : swarm.have.count < torrent.pieces ? idlePeers : 0;
       this.#connector.want(infoHash, Math.max(0, Math.min(8, enough - swarm.peers.size)));
     }
   }
 
-  #closePeers(): void {
+  #cancelAll(): void {
+    for (const id of [...this.#waiting.keys(), ...this.#requests.keys()]) this.#cancel(id);
+  }
+
+  #stop(): void {
+    this.#cancelAll();
+    for (const download of [...this.#open]) this.#closeDownload(download);
     for (const swarm of this.#swarms.values()) swarm.close();
   }
 
@@ -568,11 +601,7 @@ export class Core implements SwarmOwner, DownloadOwner {
 
   /** Ends everything: for tests, and hosts that outlive their engine. */
   close(): void {
-    for (const id of [...this.#waiting.keys(), ...this.#requests.keys()]) this.#cancel(id);
-    for (const download of [...this.#open]) download.close();
-    this.#open.clear();
-    this.#downloads.clear();
-    this.#closePeers();
+    this.#stop();
     this.#connector.close();
     this.#port?.close();
     clearInterval(this.#timer);

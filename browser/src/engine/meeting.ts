@@ -1,21 +1,24 @@
 /**
- * Meets the peers of one torrent: offers through its trackers as many connections as are wanted and the trackers know
- * peers for, answers the offers of others, and gives the swarm what opens. A bad offer, a refused or a failed
- * connection costs only itself, and the next offers then take longer to come.
+ * Meets the peers of one torrent: offers connections through its trackers, answers the offers of others, and gives the
+ * swarm what opens.
+ *
+ * A tracker passes each offer of an announcement to another peer, at random. One that is connected already ignores it,
+ * so that a round has as many offers as let the peers still lacking be met by chance: in a small crowd, one for
+ * everybody. An offer that is not answered soon is forgotten, and the next round begins. Whatever fails costs only
+ * itself, but rounds follow each other ever slower until a connection lasts.
  */
 import { reach, trimSdp } from '../shared/sdp.ts';
 import type { Announced, Announcer, Described, Progress } from './announcer.ts';
 import { keepsOld, stateMs, type PeerConnection, type State } from './peers.ts';
-import type { FromHost, OnLink, ToHost } from './rtc.ts';
+import type { FromHost, Joined, OnLink, ToHost } from './rtc.ts';
 
-/** Offers in one announcement; trackers pass on 5 to 10. */
-const maxOffers = 5;
+/** Offers in one announcement; trackers pass on 5 to 20. */
+const maxOffers = 8;
 /** Connections of a torrent, those in the making included: beyond it, remote offers are not answered. */
 const maxConnections = 32;
 /** Remote offers answered at a time. */
 const maxAccepting = 8;
-/** A connection that ends sooner than this counts as failed. */
-const usefulMs = 10_000;
+/** From one round of offers to the next: twice as long each time. */
 const firstPauseMs = 1_000;
 const lastPauseMs = 60_000;
 /** How long a tracker that has not answered yet is hoped to know somebody. */
@@ -24,22 +27,24 @@ const hopeMs = 2_000;
 export class Meeting implements Announced {
   readonly infoHash: string;
   readonly peerId: string;
-  progress: Progress = { left: 1, uploaded: 0, downloaded: 0 };
+  readonly progress: () => Progress;
   announcers: Announcer[] = [];
   #ice: RTCIceServer[];
   #post: (message: ToHost) => void;
   #onLink: OnLink;
   #want = 0;
   #connections = new Map<string, PeerConnection>();
-  #failures = 0;
-  #pausedUntilMs = 0;
+  /** rounds of offers since a connection last lasted */
+  #rounds = 0;
+  #nextRoundMs = 0;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #beganMs = Date.now();
 
-  constructor(infoHash: string, peerId: string, ice: RTCIceServer[], post: (message: ToHost) => void, onLink: OnLink) {
-    this.infoHash = infoHash;
+  constructor(torrent: Joined, peerId: string, post: (message: ToHost) => void, onLink: OnLink) {
+    this.infoHash = torrent.infoHash;
+    this.progress = torrent.progress;
     this.peerId = peerId;
-    this.#ice = ice;
+    this.#ice = torrent.ice;
     this.#post = post;
     this.#onLink = onLink;
   }
@@ -48,10 +53,14 @@ export class Meeting implements Announced {
     return this.#count('open') > 0;
   }
 
-  /** Peers that the best-informed tracker knows, besides this one; at the very beginning, one that it may know. */
-  get known(): number {
+  /**
+   * Peers that may yet be connected: those in the making, or that the best-informed tracker knows besides; at the very
+   * beginning, one that it may know.
+   */
+  get coming(): number {
     const hope = Date.now() - this.#beganMs < hopeMs && this.announcers.some((announcer) => !announcer.heard);
-    return Math.max(hope ? 1 : 0, ...this.announcers.map((announcer) => announcer.others));
+    const known = Math.max(0, ...this.announcers.map((announcer) => announcer.others)) - this.#count('open');
+    return Math.max(hope ? 1 : 0, known, this.#count('accepting') + this.#count('connecting'));
   }
 
   searching(announcer: Announcer): boolean {
@@ -102,7 +111,7 @@ export class Meeting implements Announced {
     if (message.type === 'answer') {
       const connection = this.#connections.get(message.offerId);
       if (connection?.state !== 'offered' || connection.announcer !== announcer) return;
-      if (!sdp || !this.#yields(message.peerId, true)) return this.#drop(connection, false);
+      if (!sdp || !this.#yields(message.peerId, true)) return this.#drop(connection);
       connection.peerId = message.peerId;
       this.#enter(connection, 'connecting');
       this.#post({ type: 'answered', id: connection.id, sdp });
@@ -119,9 +128,8 @@ export class Meeting implements Announced {
   clear(): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;
-    this.#failures = 0;
-    this.#pausedUntilMs = 0;
-    for (const connection of [...this.#connections.values()]) this.#drop(connection, false);
+    this.#rounds = this.#nextRoundMs = 0;
+    for (const connection of [...this.#connections.values()]) this.#drop(connection);
   }
 
   /** Peers still wanted; `want` counts those beyond what is open. */
@@ -135,22 +143,29 @@ export class Meeting implements Announced {
     return count;
   }
 
-  /** Makes offers as far as peers are wanted and a tracker knows some that are not connected or offered to yet. */
+  /** Begins a round of offers if peers are wanted and some tracker knows more than are connected or offered to. */
   #balance(): void {
     let lacking = Math.min(this.#lacking, maxConnections - this.#connections.size);
-    const pauseMs = this.#pausedUntilMs - Date.now();
+    if (lacking <= 0) return;
+    const pauseMs = this.#nextRoundMs - Date.now();
     if (pauseMs > 0) {
-      if (lacking > 0) this.#timer ??= setTimeout(() => this.#resume(), pauseMs);
+      this.#timer ??= setTimeout(() => this.#resume(), pauseMs);
       return;
     }
     for (const announcer of this.announcers) {
       if (this.#offering(announcer)) continue; // one round at a time
-      const offers = Math.min(lacking, maxOffers, announcer.others - this.#connections.size);
+      const { others } = announcer;
+      const strangers = others - this.#connections.size;
+      const wanted = Math.min(lacking, strangers);
+      if (wanted <= 0) continue;
+      const offers = Math.min(maxOffers, Math.ceil((wanted * others) / strangers));
+      this.#nextRoundMs = Date.now() + Math.min(lastPauseMs, firstPauseMs * 2 ** Math.min(this.#rounds++, 10));
       for (let i = 0; i < offers; i++) {
         const connection = this.#add({ id: randomId(), state: 'gathering', announcer, ours: true });
         this.#post({ type: 'offer', id: connection.id, ice: this.#ice });
       }
-      if (offers > 0) lacking -= offers;
+      lacking -= offers;
+      if (lacking <= 0) break;
     }
   }
 
@@ -182,7 +197,7 @@ export class Meeting implements Announced {
     const sent = announcer.announce(round.map(({ id, sdp }) => ({ id, sdp: sdp! })));
     for (const connection of round) {
       delete connection.sdp;
-      if (!sent) this.#drop(connection, false);
+      if (!sent) this.#drop(connection);
     }
   }
 
@@ -207,8 +222,6 @@ export class Meeting implements Announced {
     // The peer is not known before its answer, and without that no channel of ours opens.
     if (!channel || peerId === undefined || connection.state === 'open' || !this.#connections.has(id)) return;
     this.#enter(connection, 'open');
-    connection.openedMs = Date.now();
-    this.#failures >>= 1;
     this.#onLink({ id, infoHash: this.infoHash, peerId, channel, close: () => this.#drop(connection) });
   }
 
@@ -217,12 +230,13 @@ export class Meeting implements Announced {
     for (const old of [...this.#connections.values()]) {
       if (old.peerId !== peerId) continue;
       if (keepsOld(old, ours, this.peerId, Date.now())) return false;
-      this.#drop(old, false);
+      this.#drop(old);
     }
     return true;
   }
 
-  #add(connection: PeerConnection): PeerConnection {
+  #add(made: Omit<PeerConnection, 'sinceMs'>): PeerConnection {
+    const connection = { ...made, sinceMs: 0 };
     this.#connections.set(connection.id, connection);
     this.#enter(connection, connection.state);
     return connection;
@@ -231,15 +245,19 @@ export class Meeting implements Announced {
   #enter(connection: PeerConnection, state: State): void {
     connection.state = state;
     clearTimeout(connection.timer);
-    if (state !== 'open') connection.timer = setTimeout(() => this.#drop(connection), stateMs[state]);
+    connection.sinceMs = Date.now();
+    connection.timer = setTimeout(() => {
+      if (state === 'open') this.#rounds = 0;
+      else this.#drop(connection);
+    }, stateMs[state]);
   }
 
-  /** Ends a connection, wherever it stands; `failed`: it is a reason to be slower with the next offers. */
-  #drop(connection: PeerConnection, failed = true): void {
+  /** Ends a connection, wherever it stands. */
+  #drop(connection: PeerConnection): void {
     if (!this.#connections.delete(connection.id)) return;
     clearTimeout(connection.timer);
     this.#post({ type: 'close', id: connection.id });
-    const { channel, openedMs } = connection;
+    const { channel } = connection;
     if (channel) {
       // Closing the connection under a channel fires no event at this side.
       try {
@@ -248,9 +266,6 @@ export class Meeting implements Announced {
         // it never opened
       }
       channel.dispatchEvent(new Event('close'));
-    }
-    if (failed && connection.ours && (openedMs === undefined || Date.now() - openedMs < usefulMs)) {
-      this.#pausedUntilMs = Date.now() + Math.min(lastPauseMs, firstPauseMs * 2 ** Math.min(this.#failures++, 10));
     }
     if (connection.state === 'gathering') this.#sendOffers(connection.announcer);
     this.#balance();

@@ -24,7 +24,7 @@ export interface PeerOwner {
   /** it unchoked us, or will serve no more of these blocks */
   free(peer: Peer, lost: Outstanding[]): void;
   block(peer: Peer, outstanding: Outstanding, data: Bytes): void;
-  /** its interest changed */
+  /** it is there, or its interest changed: whom to choke is to be decided anew */
   interest(peer: Peer): void;
   /** blocks have been queued in `wanted`, or the channel has room again */
   serve(peer: Peer): void;
@@ -60,6 +60,8 @@ export class Peer {
   id = '';
   readonly link: Link;
   pieces: Bitfield;
+  /** it has said what it holds */
+  told = false;
   /** its handshake is in and the swarm took it */
   accepted = false;
   /** whether it serves version 2's hashes */
@@ -261,6 +263,7 @@ export class Peer {
     if (handshake.extended) {
       this.send({ type: 'extended', id: 0, payload: encodeExtended({ m: new Map(), v: 'Planktos', reqq }) });
     }
+    own.interest(this);
   }
 
   #message(message: Message): void {
@@ -291,6 +294,7 @@ export class Peer {
       case 'haveAll':
       case 'haveNone':
         this.pieces = this.#field(message);
+        this.told = true;
         own.gained(this);
         break;
       case 'request':

@@ -10,13 +10,16 @@ import type { Announcer } from './announcer.ts';
  */
 export type State = 'gathering' | 'offered' | 'accepting' | 'connecting' | 'open';
 
-/** How long each state may last, in ms. An offer is answered within the time a browser needs to gather, or never. */
+/**
+ * How long each state may last, in ms; an open connection that does has proven itself. An offer is answered within the
+ * time a browser needs to gather, or never: who is connected to us already ignores it.
+ */
 export const stateMs: Record<State, number> = {
   gathering: 10_000,
-  offered: 30_000,
+  offered: 5_000,
   accepting: 10_000,
-  connecting: 20_000,
-  open: Infinity,
+  connecting: 15_000,
+  open: 10_000,
 };
 
 /** An open connection is known as such to both sides after this time, in ms. */
@@ -36,17 +39,20 @@ export interface PeerConnection {
   /** our offer, gathered and waiting for the rest of its round */
   sdp?: string;
   channel?: RTCDataChannel;
-  openedMs?: number;
+  /** when it came into its state, ms since the epoch */
+  sinceMs: number;
   timer?: ReturnType<typeof setTimeout>;
 }
 
 /**
  * Two peers may offer to each other at the same time, or meet on two trackers. Both sides must keep the same one:
- * an open connection that both know of, else the one offered by the lower peer_id, else the first.
+ * an open connection that both know of, else the one offered by the lower peer_id, else the first. A peer that offers
+ * anew after the time an offer has, while we still wait for the earlier one to open, has given that one up.
  */
 export function keepsOld(old: PeerConnection, freshIsOurs: boolean, ownPeerId: string, nowMs: number): boolean {
-  if (old.openedMs !== undefined && nowMs - old.openedMs >= settledMs) return true;
-  if (old.ours === freshIsOurs) return true;
+  const ageMs = nowMs - old.sinceMs;
+  if (old.state === 'open' && ageMs >= settledMs) return true;
+  if (old.ours === freshIsOurs) return old.ours || old.state === 'open' || ageMs < stateMs.offered;
   const oursIsLower = ownPeerId < old.peerId!;
   return old.ours === oursIsLower;
 }

@@ -51,17 +51,26 @@ export interface Link {
   close(): void;
 }
 
+/** A torrent to join. */
+export interface Joined {
+  /** 40 hex digits */
+  infoHash: string;
+  /** ws: and wss: URLs */
+  trackers: string[];
+  ice: RTCIceServer[];
+  /** what an announcement says of us, in bytes (BEP 3's `left`: 0 when complete) */
+  progress(): { left: number; uploaded: number; downloaded: number };
+}
+
 /** What the connector does for the swarm. One for the engine, whatever the number of torrents. */
 export interface Connector {
   /** announces to the torrent's trackers and connects to peers; idempotent */
-  join(torrent: { infoHash: string; trackers: string[]; ice: RTCIceServer[] }): void;
+  join(torrent: Joined): void;
   leave(infoHash: string): void;
-  /** announces again at once with this state (BEP 3's `left`: 0 when complete) */
-  update(infoHash: string, state: { left: number; uploaded: number; downloaded: number }): void;
   /** how many further peers are useful now, 0 to 8; 0 makes no offers */
   want(infoHash: string, peers: number): void;
-  /** peers announced by the trackers, this one excluded: whether waiting for a connection makes sense */
-  known(infoHash: string): number;
+  /** peers that are not connected yet and may be: whether waiting for one makes sense */
+  coming(infoHash: string): number;
   close(): void;
 }
 export type OnLink = (link: Link) => void;

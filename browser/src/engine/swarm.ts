@@ -54,6 +54,8 @@ export class Swarm implements PeerOwner {
   readonly #answering = new Map<Peer, number>();
   readonly #asked = new Set<Asked>();
   #rotatedMs = 0;
+  #uploaded = 0;
+  #downloaded = 0;
 
   constructor(owner: SwarmOwner, torrent: Torrent) {
     this.#owner = owner;
@@ -64,6 +66,12 @@ export class Swarm implements PeerOwner {
 
   get pieces(): number {
     return this.torrent.pieces;
+  }
+
+  /** What trackers are told, in bytes. */
+  get progress(): { left: number; uploaded: number; downloaded: number } {
+    const left = (this.torrent.pieces - this.have.count) * this.torrent.pieceLength;
+    return { left, uploaded: this.#uploaded, downloaded: this.#downloaded };
   }
 
   get peerId(): Bytes {
@@ -218,6 +226,7 @@ export class Swarm implements PeerOwner {
 
   block(peer: Peer, outstanding: Outstanding, data: Bytes): void {
     const { slot, piece, begin, length } = outstanding;
+    this.#downloaded += length;
     for (const other of slot.assembly.download.arrived(slot, peer, data)) other.cancel({ piece, begin, length });
     this.#fill(peer);
   }
@@ -243,6 +252,7 @@ export class Swarm implements PeerOwner {
         continue;
       }
       peer.send({ type: 'piece', piece: block.piece, begin: block.begin, block: data.block });
+      this.#uploaded += data.payload;
       this.#owner.uploaded(data.payload);
     }
   }

@@ -203,12 +203,11 @@ export class Visitor {
           return {
             join: (torrent) => void this.joined.push(torrent),
             leave: () => {},
-            update: () => {},
             want: (hash, peers) => {
               assert.ok(peers >= 0 && peers <= 8, `wants ${peers} peers`);
               this.wants.set(hash, peers);
             },
-            known: () => this.known,
+            coming: () => this.known,
             close: () => {},
             onHost: () => {},
           };
@@ -227,6 +226,11 @@ export class Visitor {
     this.port = port1;
     port1.onmessage = (event) => this.#receive(event.data as FromEngine);
     this.#listen({ type: 'port', port: port2 as unknown as globalThis.MessagePort } as FromHost);
+  }
+
+  /** What the page says. */
+  host(message: FromHost): void {
+    this.#listen(message);
   }
 
   post(message: ToEngine): void {

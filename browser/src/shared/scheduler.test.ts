@@ -82,7 +82,7 @@ test('the web seed steps in where nobody holds a piece, or nothing comes of it',
   assert.equal(seedNow({ ...piece, idleMs: 2001, originMs: 1e9 }, 'speed'), true);
 });
 
-test('upload slots go round: everybody gets one in time, nobody who is not interested', () => {
+test('upload slots go round: everybody gets one in time, nobody who is not interested while there are too few', () => {
   const peers = Array.from({ length: 20 }, (_, i) => ({ interested: i !== 7, choked: true, sinceMs: 0, turns: 0 }));
   for (let now = 1; now <= 40; now++) {
     const chosen = unchoke(peers, 4, true);
@@ -95,7 +95,8 @@ test('upload slots go round: everybody gets one in time, nobody who is not inter
   assert.deepEqual(peers.filter(({ turns }) => turns === 0), [peers[7]]);
   const before = peers.filter(({ choked }) => !choked);
   assert.deepEqual(unchoke(peers, 4, false), new Set(before.sort((a, b) => a.sinceMs - b.sinceMs)));
-  assert.equal(unchoke(peers, 100, true).size, 19);
+  assert.equal(unchoke(peers, 19, true).size, 19, 'there are slots for all that are interested');
+  assert.equal(unchoke(peers, 20, true).size, 20, 'and here for all');
   assert.equal(unchoke([], 4, true).size, 0);
 });
 

@@ -117,10 +117,12 @@ export interface Candidate {
 }
 
 /**
- * Whom to unchoke: everybody interested while there are slots. Beyond that, and if it is time to `rotate`, those that
- * have waited longest take the place of those that have held a slot longest, a quarter of the slots at a time.
+ * Whom to unchoke: everybody while there are slots for all, so that nobody has to wait for it; else those interested.
+ * Beyond that, and if it is time to `rotate`, those that have waited longest take the place of those that have held a
+ * slot longest, a quarter of the slots at a time.
  */
 export function unchoke<C extends Candidate>(peers: readonly C[], slots: number, rotate: boolean): Set<C> {
+  if (peers.length <= slots) return new Set(peers);
   const bySince = (a: C, b: C) => a.sinceMs - b.sinceMs;
   const holding = peers.filter((peer) => peer.interested && !peer.choked).sort(bySince);
   const waiting = peers.filter((peer) => peer.interested && peer.choked).sort(bySince);
