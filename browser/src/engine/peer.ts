@@ -3,11 +3,11 @@
  * holds the peer to the protocol; what to ask for and what to give is the swarm's business (`PeerOwner`).
  */
 import { Bitfield } from '../shared/bitfield.ts';
-import { decodeExtended, encodeExtended } from '../shared/extended.ts';
+import { decodeReqq, encodeExtended } from '../shared/extended.ts';
 import { learn, stallMs, type Pace } from '../shared/scheduler.ts';
-import { encode, encodeHandshake, Reader, WireError } from '../shared/wire.ts';
+import { concat, encode, encodeHandshake, Reader, WireError } from '../shared/wire.ts';
 import type { Block, Bytes, Handshake, HashRange, Message } from '../shared/wire.ts';
-import { concat, hex } from './bytes.ts';
+import { hex } from './bytes.ts';
 import type { Assembly, Slot } from './download.ts';
 import type { Link } from './rtc.ts';
 
@@ -260,9 +260,7 @@ export class Peer {
       this.close();
       return;
     }
-    if (handshake.extended) {
-      this.send({ type: 'extended', id: 0, payload: encodeExtended({ m: new Map(), v: 'Planktos', reqq }) });
-    }
+    if (handshake.extended) this.send({ type: 'extended', id: 0, payload: encodeExtended(reqq) });
     own.interest(this);
   }
 
@@ -315,7 +313,7 @@ export class Peer {
         break;
       }
       case 'extended':
-        if (message.id === 0) this.reqq = decodeExtended(message.payload)?.reqq ?? this.reqq;
+        if (message.id === 0) this.reqq = decodeReqq(message.payload) ?? this.reqq;
         break;
       case 'hashRequest':
       case 'hashReject':

@@ -170,15 +170,13 @@ export class Swarm implements PeerOwner {
     const layer = new Uint8Array(32 * Math.ceil(content.size / pieceLength));
     for (const request of this.#owner.tree.layerRequests(content, pieceLength)) {
       const hashes = await this.#askHashes(peer, request);
-      if (!hashes) return undefined;
-      if (!(await this.#owner.tree.verifyAnswer(content, request, hashes))) {
-        peer.close();
-        return undefined;
-      }
+      if (hashes?.length !== 32 * request.length) return undefined;
       const start = 32 * request.index;
-      layer.set(hashes.subarray(0, Math.min(32 * request.length, layer.length - start)), start);
+      layer.set(hashes.subarray(0, layer.length - start), start);
     }
-    return layer;
+    if (await this.#owner.tree.verifyLayer(content, pieceLength, layer)) return layer;
+    peer.close();
+    return undefined;
   }
 
   #askHashes(peer: Peer, request: HashRequest): Promise<Bytes | undefined> {

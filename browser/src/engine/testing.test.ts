@@ -71,7 +71,7 @@ export async function makeSite(
 /** The content's piece layer, as the origin has it. */
 export async function layerOf(data: Bytes, pieceLength: number): Promise<Bytes> {
   const tree = new Tree(sha256);
-  const parts: Bytes[] = [];
+  const parts: Uint8Array[] = [];
   for (let at = 0; at < data.length; at += pieceLength) {
     parts.push(await tree.pieceRoot(data.subarray(at, at + pieceLength), pieceLength));
   }

@@ -206,11 +206,6 @@ export interface HashRequest {
   proofLayers: number;
 }
 
-/** The `proofLayers` by which hashes of layer `base` are proven up to the root. */
-export function proofLayersToRoot(size: number, base: number): number {
-  return Math.max(0, height(size) - 1 - base);
-}
-
 /** Whether the request can be asked of a content of `size` bytes. */
 export function validRequest(size: number, request: HashRequest): boolean {
   const { base, index, length, proofLayers } = request;
@@ -231,85 +226,30 @@ function uncles(request: HashRequest): number {
 }
 
 /**
- * Whether `hashes` answer the request, for a content of `size` bytes, and lead to its root. A request whose
- * `proofLayers` stop short of the root (see `proofLayersToRoot`) cannot be verified.
+ * The answer to a request, from the base layer of the content's tree without the hashes of mere padding at its end;
+ * undefined, a hash reject, if one does not fit the other. It is as true as the layer.
  */
-export async function verifyHashes(
+export async function answer(
   sha256: Sha256,
   size: number,
+  layer: Uint8Array,
   request: HashRequest,
-  hashes: Uint8Array,
-): Promise<boolean> {
-  if (!validRequest(size, request)) return false;
-  const levels = log2(request.length);
-  if (levels + uncles(request) !== height(size) - request.base) return false;
-  if (hashes.length !== hashCount(request) * hashBytes) return false;
-  let acc = await layerRoot(sha256, hashes.subarray(0, request.length * hashBytes), request.base);
-  let position = request.index / request.length;
-  for (let at = request.length * hashBytes; at < hashes.length; at += hashBytes) {
-    const uncle = hashes.subarray(at, at + hashBytes);
-    acc = position % 2 === 1 ? await node(sha256, uncle, acc) : await node(sha256, acc, uncle);
-    position = Math.floor(position / 2);
+): Promise<Bytes | undefined> {
+  const { base, index, length } = request;
+  if (!validRequest(size, request) || layer.length !== Math.ceil(blocks(size) / 2 ** base) * hashBytes) return undefined;
+  let pad: Uint8Array = new Uint8Array(hashBytes);
+  for (let level = 0; level < base; level++) pad = await node(sha256, pad, pad);
+  let row = layer;
+  const at = (i: number) => (i * hashBytes < row.length ? row.subarray(i * hashBytes, (i + 1) * hashBytes) : pad);
+  const hashes = new Uint8Array(hashCount(request) * hashBytes);
+  for (let i = 0; i < length; i++) hashes.set(at(index + i), i * hashBytes);
+  // From the node over the hashes upwards, the sibling of each node on the way to the root.
+  for (let level = 0, filled = length; filled < hashCount(request); level++) {
+    const position = Math.floor(index / 2 ** level);
+    if (2 ** level >= length) hashes.set(at(position % 2 ? position - 1 : position + 1), filled++ * hashBytes);
+    [row, pad] = await Promise.all([above(sha256, row, pad), node(sha256, pad, pad)]);
   }
-  return toHex(acc) === request.root;
-}
-
-/** The upper layers of a content's tree, to answer requests for them. Immutable. */
-export class Tree {
-  readonly #size: number;
-  readonly #base: number;
-  /** from the base layer up to the root, each without the hashes of mere padding at its end */
-  readonly #layers: Uint8Array[];
-  /** the hash of mere padding in each layer, counted from the leaves */
-  readonly #pads: Uint8Array[];
-
-  private constructor(size: number, base: number, layers: Uint8Array[], pads: Uint8Array[]) {
-    this.#size = size;
-    this.#base = base;
-    this.#layers = layers;
-    this.#pads = pads;
-  }
-
-  /**
-   * The tree above a layer of a content: the leaves (`base` 0) or the piece layer (`height(pieceLength)`). Undefined
-   * if the layer has not one hash for each `blockBytes * 2^base` bytes. The tree is what the layer makes it: compare
-   * `root` if the layer's source is not trusted.
-   */
-  static async above(sha256: Sha256, size: number, base: number, layer: Uint8Array): Promise<Tree | undefined> {
-    const top = height(size);
-    if (!natural(size) || size === 0 || !Number.isSafeInteger(base) || base < 0 || base > top) return undefined;
-    if (layer.length !== Math.ceil(blocks(size) / 2 ** base) * hashBytes) return undefined;
-    const pads: Uint8Array[] = [new Uint8Array(hashBytes)];
-    while (pads.length <= top) pads.push(await node(sha256, pads.at(-1)!, pads.at(-1)!));
-    const layers: Uint8Array[] = [layer.slice()];
-    for (let level = base; level < top; level++) layers.push(await above(sha256, layers.at(-1)!, pads[level]!));
-    return new Tree(size, base, layers, pads);
-  }
-
-  get root(): string {
-    return toHex(this.#layers.at(-1)!);
-  }
-
-  /** The answer to a request; undefined, a hash reject, if it does not fit the tree or asks for what lies below it. */
-  answer(request: HashRequest): Uint8Array<ArrayBuffer> | undefined {
-    const { root, base, index, length } = request;
-    if (!validRequest(this.#size, request) || base < this.#base || root !== this.root) return undefined;
-    const hashes = new Uint8Array(hashCount(request) * hashBytes);
-    for (let i = 0; i < length; i++) hashes.set(this.#at(base, index + i), i * hashBytes);
-    let level = base + log2(length);
-    let position = index / length;
-    for (let i = length; i < hashCount(request); i++) {
-      hashes.set(this.#at(level++, position % 2 === 0 ? position + 1 : position - 1), i * hashBytes);
-      position = Math.floor(position / 2);
-    }
-    return hashes;
-  }
-
-  #at(level: number, position: number): Uint8Array {
-    const layer = this.#layers[level - this.#base]!;
-    const start = position * hashBytes;
-    return start < layer.length ? layer.subarray(start, start + hashBytes) : this.#pads[level]!;
-  }
+  return hashes;
 }
 
 /** The layer above a layer, in which `pad` stands for a missing last hash. */

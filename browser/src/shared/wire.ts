@@ -65,29 +65,38 @@ export type Message =
   /** one that this reader does not know (BEP 5's port among them), to be ignored */
   | { type: 'unknown'; id: number; payload: Bytes };
 
-const ids = {
-  choke: 0,
-  unchoke: 1,
-  interested: 2,
-  notInterested: 3,
-  have: 4,
-  bitfield: 5,
-  request: 6,
-  piece: 7,
-  cancel: 8,
-  suggest: 13,
-  haveAll: 14,
-  haveNone: 15,
-  reject: 16,
-  allowedFast: 17,
-  extended: 20,
-  hashRequest: 21,
-  hashes: 22,
-  hashReject: 23,
-} as const;
+/** A message's payload: the root of a hash range, integers of 4 bytes, and the rest. */
+interface Layout {
+  id: number;
+  root?: true;
+  numbers?: readonly string[];
+  /** the name of the rest; without one there is none */
+  rest?: string;
+}
 
-type Named = keyof typeof ids;
-const names = new Map<number, Named>(Object.entries(ids).map(([name, id]) => [id, name as Named]));
+const block = ['piece', 'begin', 'length'];
+const range = ['base', 'index', 'length', 'proofLayers'];
+const layouts: Record<string, Layout> = {
+  choke: { id: 0 },
+  unchoke: { id: 1 },
+  interested: { id: 2 },
+  notInterested: { id: 3 },
+  have: { id: 4, numbers: ['piece'] },
+  bitfield: { id: 5, rest: 'bits' },
+  request: { id: 6, numbers: block },
+  piece: { id: 7, numbers: ['piece', 'begin'], rest: 'block' },
+  cancel: { id: 8, numbers: block },
+  suggest: { id: 13, numbers: ['piece'] },
+  haveAll: { id: 14 },
+  haveNone: { id: 15 },
+  reject: { id: 16, numbers: block },
+  allowedFast: { id: 17, numbers: ['piece'] },
+  extended: { id: 20, rest: 'payload' },
+  hashRequest: { id: 21, root: true, numbers: range },
+  hashes: { id: 22, root: true, numbers: range, rest: 'hashes' },
+  hashReject: { id: 23, root: true, numbers: range },
+};
+const types = new Map(Object.entries(layouts).map(([type, { id }]) => [id, type]));
 
 const protocolName = new TextEncoder().encode('\x13BitTorrent protocol');
 
@@ -121,60 +130,35 @@ export function decodeHandshake(data: Bytes): Handshake {
 
 /** The whole message, its length in front. */
 export function encode(message: Message): Bytes {
-  switch (message.type) {
-    case 'keepAlive':
-      return new Uint8Array(4);
-    case 'have':
-    case 'suggest':
-    case 'allowedFast':
-      return frame(ids[message.type], [message.piece]);
-    case 'bitfield':
-      return frame(ids.bitfield, [], message.bits);
-    case 'request':
-    case 'cancel':
-    case 'reject':
-      return frame(ids[message.type], [message.piece, message.begin, message.length]);
-    case 'piece':
-      return frame(ids.piece, [message.piece, message.begin], message.block);
-    case 'extended':
-      return frame(ids.extended, [], Uint8Array.of(message.id), message.payload);
-    case 'hashRequest':
-    case 'hashReject':
-      return frame(ids[message.type], [], hashRange(message));
-    case 'hashes':
-      return frame(ids.hashes, [], hashRange(message), message.hashes);
-    case 'unknown':
-      return frame(message.id, [], message.payload);
-    default:
-      return frame(ids[message.type], []);
-  }
+  if (message.type === 'keepAlive') return new Uint8Array(4);
+  const fields = message as unknown as Record<string, number & Bytes>;
+  const { id, root, numbers = [], rest } = layouts[message.type] ?? { id: fields['id']!, rest: 'payload' };
+  const parts: Bytes[] = [Uint8Array.of(id)];
+  if (root) parts.push(fields['root']!);
+  for (const name of numbers) parts.push(uint32(fields[name]!));
+  if (message.type === 'extended') parts.push(Uint8Array.of(message.id));
+  if (rest) parts.push(fields[rest]!);
+  const length = parts.reduce((sum, part) => sum + part.length, 0);
+  return concat([uint32(length), ...parts], 4 + length);
 }
 
-function frame(id: number, numbers: number[], ...parts: Bytes[]): Bytes {
-  let length = 1 + 4 * numbers.length;
-  for (const part of parts) length += part.length;
-  const out = new Uint8Array(4 + length);
-  const view = new DataView(out.buffer);
-  view.setUint32(0, length);
-  out[4] = id;
-  let at = 5;
-  for (const number of numbers) {
-    view.setUint32(at, number);
-    at += 4;
-  }
+function uint32(value: number): Bytes {
+  const bytes = new Uint8Array(4);
+  new DataView(bytes.buffer).setUint32(0, value);
+  return bytes;
+}
+
+/** The parts, one after the other; `size` is their length together. A part that is alone is returned itself. */
+export function concat(parts: Bytes[], size: number): Bytes {
+  const [first] = parts;
+  if (parts.length === 1 && first) return first;
+  const all = new Uint8Array(size);
+  let at = 0;
   for (const part of parts) {
-    out.set(part, at);
+    all.set(part, at);
     at += part.length;
   }
-  return out;
-}
-
-function hashRange(range: HashRange): Bytes {
-  const out = new Uint8Array(48);
-  out.set(range.root);
-  const view = new DataView(out.buffer);
-  [range.base, range.index, range.length, range.proofLayers].forEach((value, i) => view.setUint32(32 + 4 * i, value));
-  return out;
+  return all;
 }
 
 /**
@@ -184,51 +168,20 @@ function hashRange(range: HashRange): Bytes {
 export function decode(body: Bytes): Message {
   if (body.length === 0) return { type: 'keepAlive' };
   const id = body[0]!;
-  const type = names.get(id);
-  const size = body.length - 1;
+  const type = types.get(id);
+  if (!type) return { type: 'unknown', id, payload: body.subarray(1) };
+  const { root, numbers = [], rest } = layouts[type]!;
   const view = new DataView(body.buffer, body.byteOffset, body.length);
-  const need = (ok: boolean) => {
-    if (!ok) throw new WireError(`message ${id} of ${size} bytes`);
-  };
-  const range = (): HashRange => ({
-    root: body.subarray(1, 33),
-    base: view.getUint32(33),
-    index: view.getUint32(37),
-    length: view.getUint32(41),
-    proofLayers: view.getUint32(45),
-  });
-  switch (type) {
-    case undefined:
-      return { type: 'unknown', id, payload: body.subarray(1) };
-    case 'have':
-    case 'suggest':
-    case 'allowedFast':
-      need(size === 4);
-      return { type, piece: view.getUint32(1) };
-    case 'bitfield':
-      return { type, bits: body.subarray(1) };
-    case 'request':
-    case 'cancel':
-    case 'reject':
-      need(size === 12);
-      return { type, piece: view.getUint32(1), begin: view.getUint32(5), length: view.getUint32(9) };
-    case 'piece':
-      need(size >= 8);
-      return { type, piece: view.getUint32(1), begin: view.getUint32(5), block: body.subarray(9) };
-    case 'extended':
-      need(size >= 1);
-      return { type, id: body[1]!, payload: body.subarray(2) };
-    case 'hashRequest':
-    case 'hashReject':
-      need(size === 48);
-      return { type, ...range() };
-    case 'hashes':
-      need(size >= 48 && size % 32 === 16);
-      return { type, ...range(), hashes: body.subarray(49) };
-    default:
-      need(size === 0);
-      return { type };
-  }
+  const start = (root ? 33 : 1) + (type === 'extended' ? 1 : 0);
+  const end = start + 4 * numbers.length;
+  if (rest ? body.length < end : body.length !== end) throw new WireError(`message ${id} of ${body.length - 1} bytes`);
+  if (type === 'hashes' && (body.length - end) % 32) throw new WireError('not whole hashes');
+  const message: Record<string, unknown> = { type };
+  if (root) message['root'] = body.subarray(1, 33);
+  if (type === 'extended') message['id'] = body[1];
+  numbers.forEach((name, i) => (message[name] = view.getUint32(start + 4 * i)));
+  if (rest) message[rest] = body.subarray(end);
+  return message as Message;
 }
 
 /**
