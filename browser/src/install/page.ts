@@ -1,17 +1,20 @@
 /** A page's life with the worker: registration, the greeting, and `window.planktos` (planktos.d.ts). */
-import {
-  type Calls,
-  type Consent,
-  type EngineModule,
-  type Method,
-  type Mode,
-  type SnapshotInfo,
-  type Stats,
-  type Totals,
-  type Welcome,
-  type WorkerMessage,
+import { protocol } from '../shared/messages.ts';
+import type {
+  CallReply,
+  Calls,
+  Consent,
+  EngineModule,
+  Method,
+  Mode,
+  PageMessage,
+  SnapshotInfo,
+  Stats,
+  Totals,
+  Welcome,
+  WorkerMessage,
 } from '../shared/messages.ts';
-import { Link } from './link.ts';
+import { ask, post } from './link.ts';
 import type { Planktos, PlanktosConsent, PlanktosFile } from './planktos.d.ts';
 import { canShare, Sharing } from './sharing.ts';
 import { loadedUrls, type Page, type Place } from './site.ts';
@@ -21,6 +24,9 @@ const registerAfterMs = 5_000;
 /** A worker that is active and has not taken this page by then will not: the visitor forced a reload. */
 const claimMs = 2_000;
 const readyMs = 30_000;
+/** The worker may have to ask the origin for the manifest before it can answer. */
+const helloTimeoutMs = 15_000;
+const callTimeoutMs = 30_000;
 /** Firefox ends a worker's response stream after 30 s without other events. */
 const pingMs = 10_000;
 
@@ -34,7 +40,7 @@ export class PagePlanktos extends EventTarget implements Planktos {
   #page: Page;
   #place: Place | undefined;
   #settle: (mode: Mode) => void = () => {};
-  #link: Link | undefined;
+  #container: ServiceWorkerContainer | undefined;
   #sharing: Sharing | undefined;
   #consent: Consent = 'unset';
   #uncontrolled = false;
@@ -118,8 +124,11 @@ export class PagePlanktos extends EventTarget implements Planktos {
     args: Calls[M]['args'],
     otherwise: Calls[M]['result'],
   ): Promise<Calls[M]['result']> {
-    const mode = await this.ready;
-    return mode === 'http' || !this.#link ? otherwise : this.#link.call(method, args);
+    if ((await this.ready) === 'http') return otherwise;
+    const message = { type: 'call', method, args } as PageMessage;
+    const reply = (await ask(this.#container!, message, callTimeoutMs)) as CallReply | undefined;
+    if (!reply?.ok) throw new Error(`planktos: ${reply?.error ?? 'the worker does not answer'}`);
+    return reply.value as Calls[M]['result'];
   }
 
   #start(load: (url: string) => Promise<EngineModule>): void {
@@ -127,8 +136,8 @@ export class PagePlanktos extends EventTarget implements Planktos {
     const place = this.#place;
     const container = page.isSecureContext ? page.navigator.serviceWorker : undefined;
     if (!place || !container) return this.#settle('http');
-    const link = (this.#link = new Link(container));
-    this.#sharing = new Sharing(page, place, (message, transfer) => link.post(message, transfer), load);
+    this.#container = container;
+    this.#sharing = new Sharing(page, place, (message, transfer) => post(container, message, transfer), load);
     container.addEventListener('message', ({ data }: MessageEvent<WorkerMessage | undefined>) => this.#receive(data));
     container.addEventListener('controllerchange', () => void this.#greet());
     container.startMessages();
@@ -141,19 +150,18 @@ export class PagePlanktos extends EventTarget implements Planktos {
     });
     this.#uncontrolled = !container.controller;
     if (!this.#uncontrolled) void this.#greet();
-    this.#afterLoad(() => void this.#register(container, place));
+    void this.#afterLoad(() => void this.#register(container, place));
   }
 
-  #afterLoad(work: () => void): void {
-    if (this.#page.document.readyState === 'complete') return work();
-    let done = false;
-    const once = (): void => {
-      clearTimeout(timer);
-      if (!done) work();
-      done = true;
-    };
-    const timer = setTimeout(once, registerAfterMs);
-    this.#page.addEventListener('load', once);
+  /** Does the work once the page has loaded, or after a while. */
+  async #afterLoad(work: () => void): Promise<void> {
+    if (this.#page.document.readyState !== 'complete') {
+      await new Promise((resolve) => {
+        setTimeout(resolve, registerAfterMs);
+        this.#page.addEventListener('load', resolve);
+      });
+    }
+    work();
   }
 
   async #register(container: ServiceWorkerContainer, { scope, worker, ownWorker }: Place): Promise<void> {
@@ -180,16 +188,18 @@ export class PagePlanktos extends EventTarget implements Planktos {
   async #greet(): Promise<void> {
     const greeting = ++this.#greetings;
     this.#saidShares = this.#shares;
-    const welcome = await this.#link!.hello(this.#saidShares);
+    const hello: PageMessage = { type: 'hello', protocol, canShare: this.#saidShares };
+    const welcome = (await ask(this.#container!, hello, helloTimeoutMs)) as Welcome | undefined;
     if (greeting !== this.#greetings) return;
-    if (!welcome) {
+    // No worker answers, or one that does not speak our protocol.
+    if (!welcome?.mode) {
       this.#sharing!.allow(false);
       return this.#settle('http');
     }
     this.#welcomed(welcome);
     if (this.#uncontrolled && welcome.mode !== 'http') {
       this.#uncontrolled = false;
-      this.#afterLoad(() => this.#link!.post({ type: 'loaded', urls: loadedUrls(this.#page, this.#place!.scope) }));
+      void this.#afterLoad(() => this.#post({ type: 'loaded', urls: loadedUrls(this.#page, this.#place!.scope) }));
     }
   }
 
@@ -209,7 +219,7 @@ export class PagePlanktos extends EventTarget implements Planktos {
   #answered(consent: Consent): void {
     if (consent === this.#consent) return;
     this.#consent = consent;
-    this.#emit('consent', { state: consent });
+    this.#emit({ type: 'consent', state: consent });
   }
 
   #receive(message: WorkerMessage | undefined): void {
@@ -220,19 +230,15 @@ export class PagePlanktos extends EventTarget implements Planktos {
         return this.#sharing!.wanted();
       case 'stream':
         clearInterval(this.#pings);
-        if (message.active) this.#pings = setInterval(() => this.#link!.post({ type: 'ping' }), pingMs);
+        if (message.active) this.#pings = setInterval(() => this.#post({ type: 'ping' }), pingMs);
         return;
       case 'status':
         this.connections = message.connections;
-        return this.#emit('status', { connections: message.connections });
+        return this.#emit(message);
       case 'peer':
-        return this.#emit('peer', { id: message.id, connected: message.connected });
-      case 'progress': {
-        const { path, size, bytes, source } = message;
-        return this.#emit('progress', { path, size, bytes, source });
-      }
+      case 'progress':
       case 'update':
-        return this.#emit('update', { snapshot: message.snapshot });
+        return this.#emit(message);
       case undefined:
         return;
       default:
@@ -240,7 +246,11 @@ export class PagePlanktos extends EventTarget implements Planktos {
     }
   }
 
-  #emit(type: string, detail: unknown): void {
+  #post(message: PageMessage): void {
+    post(this.#container!, message);
+  }
+
+  #emit({ type, ...detail }: { type: string; [field: string]: unknown }): void {
     this.dispatchEvent(new CustomEvent(type, { detail }));
   }
 }

@@ -5,8 +5,9 @@
 import { protocol, type EngineHandle, type EngineModule, type PageMessage } from '../shared/messages.ts';
 import type { Page, Place } from './site.ts';
 
-/** A page that leaves lets go of the lock a moment after it has said so. */
-const retriesMs = [250, 500, 1000, 2000, 4000];
+/** A page that leaves lets go of the lock a moment after it has said so: retries after 250 ms, 500 ms, … 4 s. */
+const firstRetryMs = 250;
+const retries = 5;
 
 /**
  * Whether this visitor may share as far as the page can tell: WebRTC is there, no Save-Data, and no Global Privacy
@@ -14,9 +15,8 @@ const retriesMs = [250, 500, 1000, 2000, 4000];
  */
 export function canShare(page: Page, granted: boolean): boolean {
   type Wishes = { connection?: { saveData?: boolean }; globalPrivacyControl?: boolean };
-  const navigator = page.navigator as Navigator & Wishes;
-  if (typeof page.RTCPeerConnection !== 'function' || navigator.connection?.saveData) return false;
-  return granted || !navigator.globalPrivacyControl;
+  const { connection, globalPrivacyControl } = page.navigator as Navigator & Wishes;
+  return !!page.RTCPeerConnection && !connection?.saveData && (granted || !globalPrivacyControl);
 }
 
 export class Sharing {
@@ -45,15 +45,15 @@ export class Sharing {
 
   allow(allowed: boolean): void {
     this.#allowed = allowed;
-    if (!allowed) this.stop();
-    else this.wanted();
+    if (allowed) this.wanted();
+    else this.stop();
   }
 
   /** The worker has no engine: hand it ours, or try to run one. */
   wanted(attempt = 0): void {
     clearTimeout(this.#timer);
     if (!this.#allowed) return;
-    if (this.#running) this.#engine?.reconnect();
+    if (this.#running) this.#engine!.reconnect();
     else if (!this.#release) void this.#start(attempt);
   }
 
@@ -62,7 +62,7 @@ export class Sharing {
     clearTimeout(this.#timer);
     if (this.#running) {
       this.#running = false;
-      this.#engine?.close();
+      this.#engine!.close();
       this.#post({ type: 'bye' });
     }
     this.#release?.();
@@ -70,46 +70,34 @@ export class Sharing {
   }
 
   async #start(attempt: number): Promise<void> {
-    const { locks } = this.#page.navigator;
     let release = (): void => {};
     const released = new Promise<void>((resolve) => (release = resolve));
     this.#release = release;
     const current = (): boolean => this.#release === release;
+    const run = async (lock: unknown): Promise<void> => {
+      if (!current()) return;
+      if (lock) {
+        const module = this.#engine ? undefined : await this.#load(this.#place.engine);
+        if (!current()) return;
+        this.#running = true;
+        if (module) this.#engine = module.start({ script: this.#place.engine, connect: (port) => this.#connect(port) });
+        else this.#engine!.reconnect();
+        return released;
+      }
+      this.#release = undefined;
+      const retry = (): void => this.wanted(attempt + 1);
+      if (attempt < retries) this.#timer = setTimeout(retry, firstRetryMs * 2 ** attempt);
+    };
     try {
-      if (!locks) return await this.#run(current);
-      await locks.request(`planktos:${this.#place.scope}`, { ifAvailable: true }, async (lock) => {
-        if (!lock) {
-          if (current()) this.#later(attempt);
-          return;
-        }
-        await this.#run(current);
-        await released;
-      });
+      const { locks } = this.#page.navigator;
+      await (locks ? locks.request(`planktos:${this.#place.scope}`, { ifAvailable: true }, run) : run(true));
     } catch {
       // No locks here (opaque origin), or the engine's script did not come: the next `welcome` tries again.
       if (current()) this.#release = undefined;
     }
   }
 
-  #later(attempt: number): void {
-    this.#release = undefined;
-    const delayMs = retriesMs[attempt];
-    if (delayMs !== undefined) this.#timer = setTimeout(() => this.wanted(attempt + 1), delayMs);
-  }
-
-  async #run(current: () => boolean): Promise<void> {
-    if (!current()) return;
-    if (!this.#engine) {
-      const module = await this.#load(this.#place.engine);
-      if (!current()) return;
-      this.#running = true;
-      this.#engine = module.start({
-        script: this.#place.engine,
-        connect: (port) => this.#post({ type: 'engine', protocol }, [port as MessagePort]),
-      });
-    } else {
-      this.#running = true;
-      this.#engine.reconnect();
-    }
+  #connect(port: unknown): void {
+    this.#post({ type: 'engine', protocol }, [port as MessagePort]);
   }
 }

@@ -17,13 +17,12 @@ export type Page = Window & typeof globalThis;
 export function locate({ document, location, performance }: Page): Place | undefined {
   // A module has no currentScript, and one that was imported has no element either.
   const element = document.currentScript as HTMLScriptElement | null;
-  const elements = [element, ...document.querySelectorAll<HTMLScriptElement>('script[src]')];
-  const found = elements.find((script) => script?.src && isInstall(script.src));
+  const found = [element, ...document.querySelectorAll<HTMLScriptElement>('script[src]')].find(
+    (script) => script && isInstall(script.src),
+  );
   const src = found?.src ?? performance.getEntriesByType('resource').find(({ name }) => isInstall(name))?.name;
-  if (!src) return undefined;
-  const { origin, pathname } = new URL(src);
-  if (origin !== location.origin) return undefined;
-  const scope = origin + pathname.slice(0, -suffix.length);
+  if (!src || new URL(src).origin !== location.origin) return undefined;
+  const scope = src.slice(0, src.lastIndexOf(suffix));
   const worker = found?.dataset['worker'];
   return {
     scope,
@@ -34,7 +33,7 @@ export function locate({ document, location, performance }: Page): Place | undef
 }
 
 function isInstall(url: string): boolean {
-  return url.split(/[?#]/, 1)[0]!.endsWith(`/${suffix}`);
+  return url.split(/[?#]/)[0]!.endsWith(`/${suffix}`);
 }
 
 /**
@@ -42,10 +41,7 @@ function isInstall(url: string): boolean {
  * at most `limit` URLs without their fragments.
  */
 export function loadedUrls({ location, performance }: Page, scope: string, limit = 500): string[] {
-  const urls = new Set<string>();
-  for (const url of [location.href, ...performance.getEntriesByType('resource').map(({ name }) => name)]) {
-    const plain = url.split('#', 1)[0]!;
-    if (plain.startsWith(scope) && urls.size < limit) urls.add(plain);
-  }
-  return [...urls];
+  const urls = [location.href, ...performance.getEntriesByType('resource').map(({ name }) => name)];
+  const plain = new Set(urls.map((url) => url.split('#')[0]!));
+  return [...plain].filter((url) => url.startsWith(scope)).slice(0, limit);
 }
