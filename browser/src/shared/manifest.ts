@@ -58,97 +58,108 @@ export const maxManifestBytes = 4 << 20;
 /** The most pieces a torrent may have: bounds what an engine allocates for it. */
 const maxPieces = 1 << 24;
 
-const fail = (what: string): never => {
+function fail(what: string): never {
   throw new Error('manifest: bad ' + what);
-};
-const isString = (value: unknown, pattern = /(?:)/): value is string =>
-  typeof value === 'string' && pattern.test(value);
-const isIndex = (value: unknown, max = Number.MAX_SAFE_INTEGER): value is number =>
-  Number.isSafeInteger(value) && (value as number) >= 0 && (value as number) <= max;
+}
+
+/** What a value has to be. The checks of a format are values themselves, so that the format can be read off them. */
+type Check = (value: unknown) => boolean;
+
+const text =
+  (pattern = /(?:)/): Check =>
+  (value) =>
+    typeof value === 'string' && pattern.test(value);
+const index =
+  (max = Number.MAX_SAFE_INTEGER, min = 0): Check =>
+  (value) =>
+    Number.isSafeInteger(value) && (value as number) >= min && (value as number) <= max;
+const list =
+  (item: Check, least = 0): Check =>
+  (value) =>
+    Array.isArray(value) && value.length >= least && value.every(item);
+const tuple =
+  (...items: Check[]): Check =>
+  (value) =>
+    Array.isArray(value) && value.length === items.length && items.every((item, i) => item(value[i]));
 const isRecord = (value: unknown): value is Record<string, unknown> =>
   typeof value === 'object' && value !== null && !Array.isArray(value);
-const isArrayOf = (value: unknown, item: (value: unknown) => boolean): value is unknown[] =>
-  Array.isArray(value) && value.every(item);
+const record =
+  (fields: Record<string, Check>): Check =>
+  (value) =>
+    isRecord(value) && Object.entries(fields).every(([name, field]) => field(value[name]));
+const optional =
+  (check: Check): Check =>
+  (value) =>
+    value === undefined || check(value);
 
-const isHash = (value: unknown) => isString(value, /^[\da-f]{64}$/);
-const isIceServer = (server: unknown) =>
-  isRecord(server) &&
-  isArrayOf(server['urls'], (url) => isString(url, /^(stun|turn)s?:./)) &&
-  server['urls'].length > 0 &&
-  [server['username'], server['credential']].every((text) => text === undefined || isString(text));
+const hash = text(/^[\da-f]{64}$/);
 /** A name is a token and a value a ByteString (Fetch), so that `new Headers` never throws on a rule. */
-const isHeaderRule = (rule: unknown) =>
-  Array.isArray(rule) &&
-  rule.length === 2 &&
-  isString(rule[0]) &&
-  isRecord(rule[1]) &&
-  Object.entries(rule[1]).every(
-    ([name, value]) => /^[\w!#$%&'*+.^`|~-]+$/.test(name) && isString(value, /^[\t\x20-\x7e\x80-\xff]*$/),
+const fields: Check = (value) =>
+  isRecord(value) &&
+  Object.entries(value).every(
+    ([name, field]) => /^[\w!#$%&'*+.^`|~-]+$/.test(name) && text(/^[\t\x20-\x7e\x80-\xff]*$/)(field),
   );
 
-function parseDocument(text: string): Record<string, unknown> {
+const isRoot = record({
+  snapshot: hash,
+  policy: record({ mode: text(/^(auto|ask|off)$/), prefer: text(/^(speed|offload)$/) }),
+  // The site's own host is named by a path; `//host` would be another.
+  trackers: list(text(/^(wss?:\/\/[^/]|\/(?!\/))/)),
+  ice: list(
+    record({ urls: list(text(/^(stun|turn)s?:./), 1), username: optional(text()), credential: optional(text()) }),
+  ),
+  webSeeds: list(text(/^https?:\/\/[^/].*\/$/)),
+  torrent: record({
+    infoHash: text(/^[\da-f]{40}$/),
+    infoHashV2: hash,
+    pieceLength: (value) => index(1 << 24, 1 << 14)(value) && Number.isInteger(Math.log2(value as number)),
+    pieces: index(maxPieces),
+  }),
+  copies: (value) => typeof value === 'boolean',
+  headers: list(tuple(text(), fields)),
+});
+// Lone surrogates have no UTF-8, so no place in the order.
+const isRow = tuple(text(/^\P{Cs}*$/u), hash, index(), index());
+
+function parseDocument(source: string): Record<string, unknown> {
   // A UTF-16 code unit is never more than a byte's worth short: what passes here is bounded, whatever its encoding.
-  if (text.length > maxManifestBytes) fail('size');
-  const document: unknown = JSON.parse(text);
+  if (source.length > maxManifestBytes) fail('size');
+  const document: unknown = JSON.parse(source);
   return isRecord(document) && document['format'] === 1 ? document : fail('format');
 }
 
 /** Checks the rows of either table: shape, order, and that contents lie within the torrent. */
-function parseRows<Row extends FileRow | ShardRow>(value: unknown, torrent: Torrent): Row[] {
-  if (!Array.isArray(value)) return fail('table');
-  let previous: string | undefined;
-  for (const row of value as unknown[]) {
-    if (!Array.isArray(row) || row.length !== 4) return fail('row');
-    const [path, hash, size, piece] = row as unknown[];
-    // Lone surrogates have no UTF-8, so no place in the order.
-    if (!isString(path) || /\p{Cs}/u.test(path)) return fail('path');
-    if (!isHash(hash) || !isIndex(size) || !isIndex(piece)) return fail(`row of ${path}`);
-    if (size ? piece + Math.ceil(size / torrent.pieceLength) > torrent.pieces : piece) fail(`piece of ${path}`);
-    if (previous !== undefined && comparePaths(previous, path) >= 0) fail(`order at ${path}`);
-    previous = path;
-  }
-  return value as Row[];
+function parseRows<Row extends FileRow | ShardRow>(value: unknown, { pieceLength, pieces }: Torrent): Row[] {
+  if (!list(isRow)(value)) fail('row');
+  const rows = value as Row[];
+  rows.forEach(([path, , size, piece], i) => {
+    if (size ? piece + Math.ceil(size / pieceLength) > pieces : piece) fail(`piece of ${path}`);
+    if (i && comparePaths(rows[i - 1]![0], path) >= 0) fail(`order at ${path}`);
+  });
+  return rows;
 }
 
 const parseFiles = (value: unknown, torrent: Torrent) =>
   parseRows<FileRow>(value, torrent).filter(([path]) => isPath(path));
 
 /** Parses `planktos/manifest.json`. Throws if it is to be refused whole; rows with a bad path are left out. */
-export function parseRoot(text: string): Root {
-  const root = parseDocument(text);
-  const { policy, torrent, files, shards } = root;
-  if (!isHash(root['snapshot'])) fail('snapshot');
-  if (!isRecord(policy) || !isString(policy['mode'], /^(auto|ask|off)$/)) return fail('policy.mode');
-  if (!isString(policy['prefer'], /^(speed|offload)$/)) fail('policy.prefer');
-  // The site's own host is named by a path; `//host` would be another.
-  if (!isArrayOf(root['trackers'], (url) => isString(url, /^(wss?:\/\/[^/]|\/(?!\/))/))) fail('trackers');
-  if (!isArrayOf(root['ice'], isIceServer)) fail('ice');
-  if (!isArrayOf(root['webSeeds'], (url) => isString(url, /^https?:\/\/[^/].*\/$/))) fail('webSeeds');
-  if (!isRecord(torrent) || !isString(torrent['infoHash'], /^[\da-f]{40}$/) || !isHash(torrent['infoHashV2'])) {
-    return fail('torrent');
-  }
-  const { pieceLength, pieces } = torrent;
-  if (!isIndex(pieceLength, 1 << 24) || pieceLength < 1 << 14 || pieceLength & (pieceLength - 1)) {
-    fail('torrent.pieceLength');
-  }
-  if (!isIndex(pieces, maxPieces)) fail('torrent.pieces');
-  if (typeof root['copies'] !== 'boolean') fail('copies');
-  if (!isArrayOf(root['headers'], isHeaderRule)) fail('headers');
+export function parseRoot(source: string): Root {
+  const document = parseDocument(source);
+  if (!isRoot(document)) fail('root');
+  const root = document as unknown as Root;
+  const { files, shards, torrent } = root;
   if ((files === undefined) === (shards === undefined)) fail('table');
-
-  const checked = root as unknown as Root;
-  if (files !== undefined) {
-    checked.files = parseFiles(files, checked.torrent);
-  } else {
-    const rows = parseRows<ShardRow>(shards, checked.torrent);
-    if (rows[0]?.[0] !== '' || rows.some((row) => !isIndex(row[2] - 1, maxManifestBytes - 1))) fail('shards');
+  if (files !== undefined) root.files = parseFiles(files, torrent);
+  else {
+    const rows = parseRows<ShardRow>(shards, torrent);
+    if (rows[0]?.[0] !== '' || rows.some(([, , size]) => !index(maxManifestBytes, 1)(size))) fail('shards');
   }
-  return checked;
+  return root;
 }
 
 /** Parses a shard, verified by its hash already; as `parseRoot`, it throws. `root` is the manifest that names it. */
-export function parseShard(text: string, root: Root): FileRow[] {
-  return parseFiles(parseDocument(text)['files'], root.torrent);
+export function parseShard(source: string, root: Root): FileRow[] {
+  return parseFiles(parseDocument(source)['files'], root.torrent);
 }
 
 /** Whether a path may name a file of a site: otherwise its row is skipped. */
@@ -162,39 +173,19 @@ export function isPath(path: string): boolean {
 
 /** Orders strings as their UTF-8 bytes are: by code point, where `<` would go by UTF-16 code unit. */
 export function comparePaths(a: string, b: string): number {
-  const length = Math.min(a.length, b.length);
-  for (let i = 0; i < length; i++) {
-    const x = a.charCodeAt(i);
-    const y = b.charCodeAt(i);
-    if (x !== y) return rank(x) - rank(y);
-  }
-  return a.length - b.length;
+  let i = 0;
+  while (i < a.length && a[i] === b[i]) i++;
+  return (a.codePointAt(i) ?? -1) - (b.codePointAt(i) ?? -1);
 }
 
-/** Moves surrogates, which stand for code points from U+10000, above U+E000 to U+FFFF. */
-const rank = (unit: number) => (unit < 0xd800 ? unit : unit < 0xe000 ? unit + 0x2000 : unit - 0x800);
-
-/** Index of the last row whose first column is not above `path`; -1 if all are. */
-function floor(rows: readonly (FileRow | ShardRow)[], path: string): number {
-  let low = 0;
-  let high = rows.length;
-  while (low < high) {
-    const middle = (low + high) >> 1;
-    if (comparePaths(rows[middle]![0], path) <= 0) low = middle + 1;
-    else high = middle;
-  }
-  return low - 1;
-}
-
-/** The row of `path` in a sorted table (the root's `files`, or a shard's). */
+/** The row of `path` in a table (the root's `files`, or a shard's). */
 export function lookup(rows: readonly FileRow[], path: string): FileRow | undefined {
-  const row = rows[floor(rows, path)];
-  return row?.[0] === path ? row : undefined;
+  return rows.find(([file]) => file === path);
 }
 
 /** The shard that holds `path` if the site has it; undefined where the table stands in the root itself. */
 export function shardFor(root: Root, path: string): ShardRow | undefined {
-  return root.shards?.[floor(root.shards, path)];
+  return root.shards?.findLast(([from]) => comparePaths(from, path) <= 0);
 }
 
 /**

@@ -87,4 +87,5 @@ export const crashLoop = (startsMs: number[], nowMs: number): boolean =>
 
 /** Whether a type or a destination makes bytes run as code, or style a page. */
 export const isActive = (type: string, destination: string): boolean =>
-  /html|script|css|wasm|xml/.test(type) || /^(document|i?frame|object|embed|script|style|.*worker|.*worklet|xslt)$/.test(destination);
+  /html|script|css|wasm|xml/.test(type) ||
+  /^(document|i?frame|object|embed|script|style|.*worker|.*worklet|xslt)$/.test(destination);

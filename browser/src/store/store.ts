@@ -22,9 +22,11 @@ export interface ContentId {
   size: number;
 }
 
+export type Data = Blob | Uint8Array<ArrayBuffer>;
+
 export interface Writer {
   /** Appends bytes. A failed write is remembered, and makes `commit` return false. */
-  write(data: Uint8Array<ArrayBuffer>): Promise<void>;
+  write(data: Data): Promise<void>;
   /** Publishes the content, which the caller has verified. False if it is not in the store afterwards. */
   commit(): Promise<boolean>;
   /** Drops what has been written. Also safe after `commit`. */
@@ -40,7 +42,7 @@ export interface Store {
   /** Begins a content. Undefined if nothing can be written. */
   writer(content: ContentId): Promise<Writer | undefined>;
   /** Writes a whole content, verified by the caller. */
-  put(content: ContentId, data: Blob | Uint8Array<ArrayBuffer>): Promise<boolean>;
+  put(content: ContentId, data: Data): Promise<boolean>;
   /** Complete contents, at most `limit` of them. */
   list(limit?: number): Promise<ContentId[]>;
   delete(content: ContentId): Promise<void>;
@@ -93,17 +95,30 @@ export async function openStore(scope: string): Promise<Store> {
   return directory && writable ? new FileStore(directory) : new MemoryStore();
 }
 
+/** What every store does by its reader and its writer. */
+abstract class Base {
+  abstract get(content: ContentId): Promise<Blob | undefined>;
+  abstract writer(content: ContentId): Promise<Writer | undefined>;
+
+  async has(content: ContentId): Promise<boolean> {
+    return !!(await this.get(content));
+  }
+
+  async put(content: ContentId, data: Data): Promise<boolean> {
+    const writer = await this.writer(content);
+    await writer?.write(data);
+    return !!(await writer?.commit());
+  }
+}
+
 /** The store over a directory handle. Exported for tests; use `openStore`. */
-export class FileStore implements Store {
+export class FileStore extends Base implements Store {
   readonly shared = true;
   readonly #directory: FileSystemDirectoryHandle;
 
   constructor(directory: FileSystemDirectoryHandle) {
+    super();
     this.#directory = directory;
-  }
-
-  async has(content: ContentId): Promise<boolean> {
-    return (await this.get(content)) !== undefined;
   }
 
   async get(content: ContentId): Promise<Blob | undefined> {
@@ -115,27 +130,12 @@ export class FileStore implements Store {
     }
   }
 
-  async writer(content: ContentId): Promise<Writer | undefined> {
-    return new FileWriter(this.#directory, content);
-  }
-
-  async put(content: ContentId, data: Blob | Uint8Array<ArrayBuffer>): Promise<boolean> {
-    const writer = new FileWriter(this.#directory, content);
-    writer.append(data instanceof Blob ? data : new Blob([data]));
-    return writer.commit();
+  async writer(content: ContentId): Promise<Writer> {
+    return new FileWriter(this.#directory, content, this);
   }
 
   async list(limit = listLimit): Promise<ContentId[]> {
-    const found: ContentId[] = [];
-    try {
-      for await (const name of this.#directory.keys()) {
-        const content = parseName(name);
-        if (content && found.push(content) >= limit) break;
-      }
-    } catch {
-      // The directory is gone: what was found before is as much as can be said.
-    }
-    return found;
+    return (await this.#names()).flatMap((name) => parseName(name) ?? []).slice(0, limit);
   }
 
   async delete(content: ContentId): Promise<void> {
@@ -143,26 +143,26 @@ export class FileStore implements Store {
   }
 
   async sweep(): Promise<void> {
-    await this.#each(async (name) => {
-      if (!name.startsWith('tmp-')) return;
-      const file = await (await this.#directory.getFileHandle(name)).getFile();
-      if (Date.now() - file.lastModified > staleMs) await remove(this.#directory, name);
-    });
+    for (const name of await this.#names()) {
+      if (!name.startsWith('tmp-')) continue;
+      const file = await this.#directory.getFileHandle(name).then((handle) => handle.getFile(), () => undefined);
+      if (file && Date.now() - file.lastModified > staleMs) await remove(this.#directory, name);
+    }
   }
 
   async clear(): Promise<void> {
-    await this.#each((name) => remove(this.#directory, name));
+    for (const name of await this.#names()) await remove(this.#directory, name);
   }
 
-  /** Runs `act` on every name, taken before the first deletion. */
-  async #each(act: (name: string) => Promise<void>): Promise<void> {
+  /** As many names as can be had, and as a site can have. */
+  async #names(): Promise<string[]> {
     const names: string[] = [];
     try {
-      for await (const name of this.#directory.keys()) names.push(name);
+      for await (const name of this.#directory.keys()) if (names.push(name) >= listLimit) break;
     } catch {
-      return;
+      // The directory is gone: what was found before is as much as can be said.
     }
-    for (const name of names) await act(name).catch(() => {});
+    return names;
   }
 }
 
@@ -173,39 +173,38 @@ async function remove(directory: FileSystemDirectoryHandle, name: string): Promi
 class FileWriter implements Writer {
   readonly #directory: FileSystemDirectoryHandle;
   readonly #content: ContentId;
+  readonly #store: FileStore;
   readonly #name = `tmp-${crypto.randomUUID()}`;
-  #pending: Blob[] = [];
+  #pending: Data[] = [];
   #pendingBytes = 0;
-  #bytes = 0;
+  #missing: number;
   #handle: MovableHandle | undefined;
   #stream: FileSystemWritableFileStream | undefined;
   #failed = false;
   #done = false;
 
-  constructor(directory: FileSystemDirectoryHandle, content: ContentId) {
+  constructor(directory: FileSystemDirectoryHandle, content: ContentId, store: FileStore) {
     this.#directory = directory;
     this.#content = content;
+    this.#store = store;
+    this.#missing = content.size;
   }
 
-  /** Queues bytes without writing. */
-  append(data: Blob): void {
-    this.#pending.push(data);
-    this.#pendingBytes += data.size;
-    this.#bytes += data.size;
-    if (this.#bytes > this.#content.size) this.#failed = true;
-  }
-
-  async write(data: Uint8Array<ArrayBuffer>): Promise<void> {
+  async write(data: Data): Promise<void> {
+    const size = sizeOf(data);
+    this.#missing -= size;
+    this.#failed ||= this.#missing < 0;
     if (this.#failed || this.#done) return;
-    this.append(new Blob([data]));
-    if (this.#pendingBytes >= bufferBytes) await this.#flush();
+    // The caller may reuse its buffer.
+    this.#pending.push(new Blob([data]));
+    this.#pendingBytes += size;
+    if (this.#pendingBytes >= bufferBytes && this.#missing) await this.#flush();
   }
 
   async #flush(): Promise<void> {
     const data = new Blob(this.#pending);
     this.#pending = [];
     this.#pendingBytes = 0;
-    if (this.#failed) return;
     try {
       this.#handle ??= await this.#directory.getFileHandle(this.#name, { create: true });
       this.#stream ??= await this.#handle.createWritable();
@@ -217,18 +216,17 @@ class FileWriter implements Writer {
 
   async commit(): Promise<boolean> {
     if (this.#done) return false;
-    const name = nameOf(this.#content);
-    let published = await this.#exists(name);
-    if (!published && !this.#failed && this.#bytes === this.#content.size) {
+    let published = await this.#store.has(this.#content);
+    if (!published && !this.#failed && !this.#missing) {
       await this.#flush();
       try {
         await this.#stream?.close();
         this.#stream = undefined;
-        if (!this.#failed) await this.#handle?.move?.(name);
+        if (!this.#failed) await this.#handle?.move?.(nameOf(this.#content));
       } catch {
         // Out of space, or another writer came first: what stands under the final name decides.
       }
-      published = await this.#exists(name);
+      published = await this.#store.has(this.#content);
     }
     await this.abort();
     return published;
@@ -241,29 +239,18 @@ class FileWriter implements Writer {
     await this.#stream?.abort().catch(() => {});
     if (this.#handle) await remove(this.#directory, this.#name);
   }
-
-  async #exists(name: string): Promise<boolean> {
-    try {
-      return (await (await this.#directory.getFileHandle(name)).getFile()).size === this.#content.size;
-    } catch {
-      return false;
-    }
-  }
 }
 
 /** Contents in memory, the longest unread dropped first. */
-export class MemoryStore implements Store {
+export class MemoryStore extends Base implements Store {
   readonly shared = false;
   readonly #contents = new Map<string, Blob>();
   readonly #limit: number;
   #bytes = 0;
 
   constructor(limitBytes = memoryBytes) {
+    super();
     this.#limit = limitBytes;
-  }
-
-  async has(content: ContentId): Promise<boolean> {
-    return this.#contents.has(nameOf(content));
   }
 
   async get(content: ContentId): Promise<Blob | undefined> {
@@ -278,33 +265,23 @@ export class MemoryStore implements Store {
 
   async writer(content: ContentId): Promise<Writer | undefined> {
     if (content.size > this.#limit) return undefined;
-    let parts: Blob[] = [];
-    let bytes = 0;
+    let parts: Blob[] | undefined = [];
+    let missing = content.size;
     return {
       write: async (data) => {
-        bytes += data.length;
-        if (bytes <= content.size) parts.push(new Blob([data]));
+        missing -= sizeOf(data);
+        if (missing >= 0) parts?.push(new Blob([data]));
       },
-      commit: async () => bytes === content.size && this.put(content, new Blob(parts)),
-      abort: async () => {
-        parts = [];
-        bytes = -1;
+      commit: async () => {
+        if (!parts || missing) return false;
+        await this.delete(content);
+        this.#contents.set(nameOf(content), new Blob(parts));
+        this.#bytes += content.size;
+        for (const name of this.#contents.keys()) if (this.#bytes > this.#limit) await this.delete(parseName(name)!);
+        return true;
       },
+      abort: async () => void (parts = undefined),
     };
-  }
-
-  async put(content: ContentId, data: Blob | Uint8Array<ArrayBuffer>): Promise<boolean> {
-    const blob = data instanceof Blob ? data : new Blob([data]);
-    if (blob.size !== content.size || blob.size > this.#limit) return false;
-    await this.delete(content);
-    this.#contents.set(nameOf(content), blob);
-    this.#bytes += blob.size;
-    for (const [name, old] of this.#contents) {
-      if (this.#bytes <= this.#limit) break;
-      this.#contents.delete(name);
-      this.#bytes -= old.size;
-    }
-    return true;
   }
 
   async list(limit = listLimit): Promise<ContentId[]> {
@@ -312,9 +289,7 @@ export class MemoryStore implements Store {
   }
 
   async delete(content: ContentId): Promise<void> {
-    const name = nameOf(content);
-    const old = this.#contents.get(name);
-    if (old && this.#contents.delete(name)) this.#bytes -= old.size;
+    if (this.#contents.delete(nameOf(content))) this.#bytes -= content.size;
   }
 
   async sweep(): Promise<void> {}
@@ -324,3 +299,5 @@ export class MemoryStore implements Store {
     this.#bytes = 0;
   }
 }
+
+const sizeOf = (data: Data): number => (data instanceof Blob ? data.size : data.length);

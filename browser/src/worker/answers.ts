@@ -17,7 +17,8 @@ import type { Snapshot } from './snapshots.ts';
  */
 export function headersOf(snapshot: Snapshot, [path]: FileRow, known?: Learnt, shield: HeaderList = []): Headers {
   const headers = new Headers({ 'content-type': mediaType(path) });
-  for (const [name, value] of known?.headers ?? [...shield, ...headersFor(snapshot.root, path)]) headers.set(name, value);
+  const fields = known?.headers ?? [...shield, ...headersFor(snapshot.root, path)];
+  for (const [name, value] of fields) headers.set(name, value);
   return headers;
 }
 

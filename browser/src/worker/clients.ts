@@ -7,7 +7,10 @@ import type { Client, Site } from './site.ts';
 
 declare const self: ServiceWorkerGlobalScope;
 
-/** A client's id is known before its page is: within this time it is not taken for dead, nor is one in the back/forward cache. */
+/**
+ * A client's id is known before its page is: within this time it is not taken for dead, nor is one in the back/forward
+ * cache.
+ */
 const graceMs = 10 * 60 * 1000;
 
 /** Pins that wait for the manifest. */

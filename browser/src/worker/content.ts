@@ -93,8 +93,8 @@ export const take = async (site: Site, blob: Blob, arrival: Arrival): Promise<Fi
   recognise(site, arrival, await hashOf(blob), blob.size, (row) => site.store.put(idOf(row), blob));
 
 /**
- * A content as a whole and verified, wherever it can be had: the store, the path itself, its hashed copy, and peers
- * when the origin is down. Undefined if nobody has it.
+ * A content as a whole and verified, wherever it can be had: the store, the path itself, its copies, and peers when the
+ * origin is down. Undefined if nobody has it.
  */
 export const verifiedContent = async (
   site: Site,
@@ -103,30 +103,41 @@ export const verifiedContent = async (
   client = '',
 ): Promise<Blob | undefined> =>
   (await stored(site, row, true)) ??
-  (await fetchVerified(site, snapshot, row, client, row[0])) ??
+  (await fetchVerified(site, snapshot, row, client, site.scope, row[0])) ??
   (await fetchCopy(site, snapshot, row, client)) ??
   (site.snapshots.originDown ? fromPeers(site, row, client, Infinity) : undefined);
 
-/** The hashed copy of a content whose path has something else; without copies, the path past the HTTP cache. */
-export const fetchCopy = (site: Site, snapshot: Snapshot, row: FileRow, client: string): Promise<Blob | undefined> =>
-  snapshot.root.copies
-    ? fetchVerified(site, snapshot, row, client)
-    : fetchVerified(site, snapshot, row, client, row[0], 'no-cache');
+/** The content's copy, at the origin and on the other hosts that carry the site (`hosts`: those to ask first). */
+export async function fetchCopy(
+  site: Site,
+  snapshot: Snapshot,
+  row: FileRow,
+  client: string,
+  hosts = [site.scope],
+): Promise<Blob | undefined> {
+  for (const host of [...hosts, ...snapshot.root.webSeeds]) {
+    const blob = await fetchVerified(site, snapshot, row, client, host);
+    if (blob) return blob;
+  }
+  return undefined;
+}
 
-/** Fetches a content by its path, or by its hash. */
+/** Fetches a content by its path, or by its hash; without hashed copies, by its path past the HTTP cache. */
 async function fetchVerified(
   site: Site,
   snapshot: Snapshot,
   row: FileRow,
   client: string,
+  host: string,
   path?: string,
-  cache: RequestCache = 'default',
 ): Promise<Blob | undefined> {
   try {
-    const url = site.scope + (path === undefined ? 'planktos/' + row[1] : encodePath(path));
+    const byHash = path === undefined && snapshot.root.copies;
+    const url = host + (byHash ? 'planktos/' + row[1] : encodePath(row[0]));
     // Nobody is waited for who sends less than 10 bytes a millisecond.
     const signal = AbortSignal.timeout(outageMs + row[2] / 10);
-    const response = await originFetch(site, url, { cache, signal });
+    const options: RequestInit = { cache: byHash || path !== undefined ? 'default' : 'no-cache', signal };
+    const response = await (host === site.scope ? originFetch(site, url, options) : fetch(url, options));
     const blob = await response.blob();
     const arrival = { response, rows: [row], snapshot, path, client };
     return response.status === 200 && (await take(site, blob, arrival)) ? blob : undefined;
@@ -136,7 +147,12 @@ async function fetchVerified(
 }
 
 /** A content from peers or nobody, in an outage; stored, so that a page that reloads finds it. */
-export async function fromPeers(site: Site, row: FileRow, client: string, pageAgeMs: number): Promise<Blob | undefined> {
+export async function fromPeers(
+  site: Site,
+  row: FileRow,
+  client: string,
+  pageAgeMs: number,
+): Promise<Blob | undefined> {
   const allowed = budget('speed', row[2], site.speed, pageAgeMs, true);
   const wish = { ...allowed, client, beganMs: performance.now(), peersOnly: true };
   const delivery = await site.engines.ask(row, { start: 0, end: row[2] }, wish);

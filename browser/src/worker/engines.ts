@@ -66,7 +66,8 @@ export class Engines {
     port.onmessage = ({ data }) => this.#hear(engine, data as FromEngine);
     // Where ports tell (Chromium), a page that crashed is noticed at once; elsewhere by its silence.
     port.addEventListener('close', () => this.#all.get(client) === engine && this.detach(client));
-    port.postMessage({ type: 'configure', protocol, scope, policy, snapshots: snapshots.forEngine() } satisfies ToEngine);
+    const known = snapshots.forEngine();
+    port.postMessage({ type: 'configure', protocol, scope, policy, snapshots: known } satisfies ToEngine);
     for (const ready of this.#waiting) ready();
   }
 
@@ -96,7 +97,8 @@ export class Engines {
         return engine.gets.get(message.id)?.take(message);
       case 'count': {
         const { totals } = this.#site;
-        for (const key of ['origin', 'peers', 'uploaded'] satisfies (keyof Totals)[]) totals[key] += Number(message[key]) || 0;
+        const keys = ['origin', 'peers', 'uploaded'] satisfies (keyof Totals)[];
+        for (const key of keys) totals[key] += Number(message[key]) || 0;
         void this.#site.save();
         const { path, size = 0 } = message;
         if (path === undefined) return;

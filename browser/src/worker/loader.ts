@@ -4,7 +4,7 @@
  */
 import type { Site } from './site.ts';
 import { clientOf } from './clients.ts';
-import { fromPeers, verifiedContent } from './content.ts';
+import { fromPeers, idOf, verifiedContent } from './content.ts';
 
 /** Marks the loader's own request. */
 export const loaderHeader = 'planktos-load';
@@ -13,29 +13,30 @@ const page = (script: string): string => `<!DOCTYPE html>
 <html lang="en">
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width">
-<meta name="robots" content="noindex">
 <title>Loading…</title>
 <style>
 :root { color-scheme: light dark }
-body { font: 1rem/1.5 system-ui, sans-serif; max-width: 32rem; margin: 20vh auto; padding: 0 1rem; text-align: center }
-button { font: inherit; padding: .4em 1.2em }
+main { font: 1.1rem/1.5 system-ui; max-width: 26rem; margin: 25vh auto; padding: 0 1rem }
+button { font: inherit; padding: .5em 1em }
+progress { width: 100% }
+[hidden] { display: none }
 </style>
 <script src="${script}"></script>
 <main>
-<p role="status" id="s">The site’s server does not answer. Asking other visitors for this page…</p>
+<p role="status" id="s">This site’s server does not answer. Asking other visitors for the page…</p>
+<progress id="p" aria-label="Loading"></progress>
 <button id="b" hidden onclick="location.reload()">Try again</button>
 </main>
 <script>
-fetch(location.href, { headers: { '${loaderHeader}': '1' } }).then((r) => {
+fetch('', { headers: { '${loaderHeader}': '1' } }).then((r) => {
   if (!r.ok) throw r;
   location.reload();
 }).catch(() => {
-  s.textContent = 'Neither the site’s server nor another visitor could be reached.';
-  b.hidden = false;
+  document.title = s.textContent = 'Neither this site’s server nor another visitor could be reached.';
+  p.hidden = !(b.hidden = false);
   b.focus();
 });
 </script>
-</html>
 `;
 
 /** The loader, if peers may have a document for this path. */
@@ -48,7 +49,8 @@ export async function loader(site: Site, path: string): Promise<Response | undef
       'content-type': 'text/html; charset=utf-8',
       'cache-control': 'no-store',
       // Nothing of the site is in it, and nobody may frame it.
-      'content-security-policy': "default-src 'self' 'unsafe-inline'; connect-src *; worker-src 'self'; frame-ancestors 'none'",
+      'content-security-policy':
+        "default-src 'self' 'unsafe-inline'; connect-src *; worker-src 'self'; frame-ancestors 'none'",
     },
   });
 }
@@ -58,7 +60,9 @@ export async function load(site: Site, event: FetchEvent, path: string): Promise
   const client = await clientOf(site, event);
   const snapshot = client && site.snapshots.live.get(client.snapshot);
   for (const { row } of snapshot ? await site.snapshots.targets(snapshot, path) : []) {
-    const give = (blob: Blob | undefined): Response => (blob ? new Response() : Promise.reject()) as Response;
+    // What could not be stored would bring the loader again, for ever.
+    const give = async (blob: Blob | undefined): Promise<Response> =>
+      blob && (await site.store.has(idOf(row))) ? new Response() : Promise.reject();
     const found = await Promise.any([
       fromPeers(site, row, event.clientId, Date.now() - client!.atMs).then(give),
       verifiedContent(site, snapshot!, row).then(give),

@@ -63,7 +63,8 @@ async function open(): Promise<Site | undefined> {
 
 /** Whether a request is one that the worker may look at at all. */
 function isPlain({ method, url, headers, cache }: Request): boolean {
-  return method === 'GET' && url.startsWith(scope) && !headers.has('authorization') && !/^(no-store|reload|only-if-cached)$/.test(cache);
+  const bypasses = headers.has('authorization') || /^(no-store|reload|only-if-cached)$/.test(cache);
+  return method === 'GET' && url.startsWith(scope) && !bypasses;
 }
 
 self.addEventListener('fetch', (event) => {

@@ -71,8 +71,8 @@ async function call(site: Site, id: string, { method, args }: Call): Promise<Cal
   switch (method) {
     case 'stats': {
       const base = site.clients.get(id)?.base ?? totals;
-      const since = (key: keyof Totals): number => Math.max(0, totals[key] - base[key]);
-      const page = { origin: since('origin'), peers: since('peers'), store: since('store'), uploaded: since('uploaded') };
+      const page = { ...totals };
+      for (const key of Object.keys(page) as (keyof Totals)[]) page[key] = Math.max(0, totals[key] - base[key]);
       return { ...totals, page } satisfies Stats;
     }
     case 'update':

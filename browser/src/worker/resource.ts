@@ -81,7 +81,10 @@ async function fromOriginOrPeers(site: Site, job: Job): Promise<Response> {
   const down = site.snapshots.originDown;
   const others = async (): Promise<Response> =>
     (!down && (await within(patienceMs, origin.catch(() => undefined)))) ||
-    ((await fromStore(site, job)) ?? (await fromEngine(site, job, true)) ?? Promise.reject(failed));
+    ((await fromStore(site, job)) ??
+      (await fromCopy(site, job, [])) ??
+      (await fromEngine(site, job, true)) ??
+      Promise.reject(failed));
   const both = [origin, others()];
   const first = await Promise.any(both).catch(() => failed ?? origin);
   for (const each of both) each.then((other) => (other === first ? undefined : other.body?.cancel())).catch(() => {});
@@ -102,6 +105,11 @@ async function fromStore(site: Site, job: Job): Promise<Response | undefined> {
   site.count('store', bytes);
   post(event.clientId, { type: 'progress', path: row[0], size: row[2], bytes, source: 'store' });
   return give(job, blob);
+}
+
+async function fromCopy(site: Site, job: Job, hosts?: string[]): Promise<Response | undefined> {
+  const blob = await fetchCopy(site, job.snapshot, job.row, job.event.clientId, hosts);
+  return blob && give(job, blob);
 }
 
 async function fromEngine(site: Site, job: Job, down: boolean): Promise<Response | undefined> {
@@ -165,28 +173,25 @@ async function fromOrigin(site: Site, job: Job): Promise<Response> {
   // A range of what the origin has: its own business, and the media element's, which checks that it stays the same.
   if (event.request.headers.has('range') && !active) return response;
   const openedMs = performance.now();
-  const copy = async (): Promise<Response | undefined> => {
-    const blob = await fetchCopy(site, snapshot, row, client);
-    return blob && give({ ...job, known: undefined }, blob);
-  };
   if (!isWhole(response)) {
     // The page's snapshot still has what its path has lost.
-    return (response.status === 404 && rows[0] === row && (await copy())) || response;
+    return (response.status === 404 && rows[0] === row && (await fromCopy(site, job))) || response;
   }
   const arrival: Arrival = { response, rows, snapshot, path, client };
   if (!active) {
     const length = response.headers.get('content-length');
-    const other = length && !response.headers.has('content-encoding') && rows.every(([, , size]) => size !== Number(length));
+    const plain = length && !response.headers.has('content-encoding');
+    const other = plain && rows.every(([, , size]) => size !== Number(length));
     if (!other) return capture(site, event, path, arrival);
     await mismatched(site, snapshot, path);
-    return (await copy()) ?? response;
+    return (await fromCopy(site, job)) ?? response;
   }
   const blob = await response.blob();
   noteSpeed(site, openedMs - askedMs, blob.size, performance.now() - openedMs);
   const match = await take(site, blob, arrival);
   if (!match) {
     event.waitUntil(mismatched(site, snapshot, path));
-    return (await copy()) ?? withBody(response, blob);
+    return (await fromCopy(site, job)) ?? withBody(response, blob);
   }
   if (!range) return withBody(response, blob);
   return answer(blob.slice(range.start, range.end), withBody(response, '').headers, match[2], range);

@@ -88,7 +88,8 @@ export class Site {
   persistent() {
     const { consent, paused, totals, speed, goneMs } = this;
     const current = this.snapshots.current?.id;
-    return { protocol, current, consent, paused, totals, speed, goneMs, clients: [...this.clients], altered: [...this.altered] };
+    const clients = [...this.clients];
+    return { protocol, current, consent, paused, totals, speed, goneMs, clients, altered: [...this.altered] };
   }
 
   /** Writes the state soon; what changes meanwhile goes along. */

@@ -181,7 +181,7 @@ export class Snapshots {
 
   /** What engines are told of everything. */
   forEngine(): EngineSnapshot[] {
-    return [...this.live.values()].map((snapshot) => ({ id: snapshot.id, root: snapshot.root, rows: rowsOf(snapshot) }));
+    return [...this.live.values()].map((each) => ({ id: each.id, root: each.root, rows: rowsOf(each) }));
   }
 
   /**

@@ -34,7 +34,11 @@ async function keepAlive(client: string, done: Promise<void>): Promise<void> {
 }
 
 /** A body that reads `source` as fast as the page reads, and not faster. */
-export function streamOf(event: ExtendableEvent, client: string, source: Delivery): ReadableStream<Uint8Array<ArrayBuffer>> {
+export function streamOf(
+  event: ExtendableEvent,
+  client: string,
+  source: Delivery,
+): ReadableStream<Uint8Array<ArrayBuffer>> {
   let finish = (): void => {};
   event.waitUntil(keepAlive(client, new Promise<void>((resolve) => (finish = resolve))));
   return new ReadableStream<Uint8Array<ArrayBuffer>>(

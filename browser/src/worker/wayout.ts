@@ -23,7 +23,8 @@ export async function purge(site: Site): Promise<void> {
   await site.save();
 }
 
-const answersGone = async (url: string): Promise<boolean> => /404|410/.test(`${(await fetch(url, { cache: 'no-store' })).status}`);
+const answersGone = async (url: string): Promise<boolean> =>
+  /404|410/.test(`${(await fetch(url, { cache: 'no-store' })).status}`);
 
 /** The manifest is not there. If the worker's own script is not either, and stays away, the worker leaves too. */
 export async function manifestGone(site: Site): Promise<void> {
@@ -43,7 +44,7 @@ export async function manifestGone(site: Site): Promise<void> {
   }
 }
 
-/** Deletes what the original Planktos (0.x) stored: its caches, its databases, and chunks in databases named by a hash. */
+/** Deletes what the original Planktos (0.x) stored: caches, databases, and chunks in databases named by a hash. */
 export async function removeOriginal(): Promise<void> {
   for (const name of ['planktos', 'planktosV1']) await caches.delete(name);
   const names = (await indexedDB.databases()).map(({ name = '' }) => name);
