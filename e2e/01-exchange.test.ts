@@ -32,7 +32,7 @@ test('the second visitor gets the pictures from the first', { timeout: 90_000 },
 
     assert.equal(await open(second.page, host.url), 'peers');
     await Promise.all([connected(first.page), connected(second.page)]);
-    await quiet(host, isContent); // the second visitor's own first page is taken in from its HTTP cache: no more requests
+    await quiet(host, isContent);
     host.reset();
     const before = await stats(first.page);
 
@@ -66,11 +66,17 @@ test('what a visitor has, it does not ask for again', { timeout: 60_000 }, async
     await open(only.page, host.url);
     await open(only.page, `${host.url}gallery.html`);
     assert.deepEqual(await brokenPictures(only.page), []);
-    await holds(only.page, galleryPictures.reduce((total, path) => total + site.size(path), 0));
+    await holds(
+      only.page,
+      galleryPictures.reduce((total, path) => total + site.size(path), 0),
+    );
     host.reset();
     await open(only.page, `${host.url}gallery.html`);
     assert.deepEqual(await brokenPictures(only.page), []);
-    assert.equal(host.bytes((path) => gallery.has(path)), 0);
+    assert.equal(
+      host.bytes((path) => gallery.has(path)),
+      0,
+    );
     const { page } = await stats(only.page);
     assert.ok(page.store > 0, `nothing came from the store: ${JSON.stringify(page)}`);
   });
@@ -84,7 +90,11 @@ test('a single visitor costs the origin no more than plain HTTP', { timeout: 60_
     await open(only.page, host.url);
     await quiet(host, isContent);
     for (const { path } of host.requests.filter(({ path, status }) => isContent(path) && status === 200)) {
-      assert.equal(host.count((each) => each === path), 1, `${path} was fetched more than once`);
+      assert.equal(
+        host.count((each) => each === path),
+        1,
+        `${path} was fetched more than once`,
+      );
     }
   });
 });

@@ -83,7 +83,9 @@ for (const [kind, browser] of browsers) {
     test('an apostrophe in the path injects nothing', { timeout: 60_000 }, async (t) => {
       const { host, who } = await arrived(t);
       await explained([who], async () => {
-        await who.page.goto(`${host.url}it's%20here.html?x='><script>window.injected=1</script>`, { waitUntil: 'load' });
+        await who.page.goto(`${host.url}it's%20here.html?x='><script>window.injected=1</script>`, {
+          waitUntil: 'load',
+        });
         await right(who.page, 'Apostrophe');
         assert.equal(await who.page.evaluate(() => 'injected' in window), false);
         await who.page.goto(`${host.url}nothing'-alert(1)-'.html`, { waitUntil: 'load' });
@@ -143,7 +145,10 @@ for (const [kind, browser] of browsers) {
       const { site, host, who } = await arrived(t);
       const other = await echo(t);
       await explained([who], async () => {
-        host.rules = [(path, request) => (request.method === 'POST' && path === 'js/classic.js' ? { status: 201, body: 'posted' } : undefined)];
+        host.rules = [
+          (path, request) =>
+            request.method === 'POST' && path === 'js/classic.js' ? { status: 201, body: 'posted' } : undefined,
+        ];
         const posted = await fetchIn(who.page, `${host.url}js/classic.js`, { method: 'POST', body: 'x' });
         assert.deepEqual([posted.status, posted.text], [201, 'posted']);
         const got = await fetchIn(who.page, `${host.url}js/classic.js`);
@@ -161,7 +166,7 @@ for (const [kind, browser] of browsers) {
         const old = await who.page.evaluate(() => window.planktos.snapshot);
         await site.write('second.html', page('Second, revised', ['img/new.png']));
         await site.write('img/new.png', site.files.get('img/front-1.png')!);
-        await site.write('js/classic.js', "(window.runs ??= {}).classic = 1; window.release = 2;\n");
+        await site.write('js/classic.js', '(window.runs ??= {}).classic = 1; window.release = 2;\n');
         await serverHas(host, 'second.html', 'Second, revised');
 
         await who.page.goto(`${host.url}second.html`, { waitUntil: 'load' });
@@ -196,7 +201,10 @@ for (const [kind, browser] of browsers) {
       await explained([who], async () => {
         await open(who.page, `${host.url}gallery.html`);
         const failed = host.requests.filter(({ path, status }) => isContent(path) && status >= 400);
-        assert.deepEqual(failed.map(({ url, status }) => `${status} ${url}`), []);
+        assert.deepEqual(
+          failed.map(({ url, status }) => `${status} ${url}`),
+          [],
+        );
       });
     });
   });
@@ -219,5 +227,7 @@ async function echo(t: TestContext): Promise<string> {
 
 /** Waits until the server itself, asked from outside a browser, serves the new file under a new manifest. */
 async function serverHas(host: Origin, path: string, text: string): Promise<void> {
-  await until(`the server to serve the new ${path}`, async () => (await (await fetch(host.url + path)).text()).includes(text));
+  await until(`the server to serve the new ${path}`, async () =>
+    (await (await fetch(host.url + path)).text()).includes(text),
+  );
 }

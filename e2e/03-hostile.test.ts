@@ -56,40 +56,50 @@ test('a host whose hashed copies are wrong', { timeout: 90_000 }, async (t) => {
   });
 });
 
-test('a path that is gone, its hashed copy a lie: the page gets what plain HTTP gives', { timeout: 60_000 }, async (t) => {
-  const site = await makeSite(t, { large: false });
-  const host = await origin(t, (await serve(t, site.dir)).url);
-  const who = await visitor(t, browser);
-  const gone = galleryPictures[0]!;
-  host.rules = [
-    (path) => (isHashed(path) ? { alter: flip } : undefined),
-    (path) => (path === gone ? { status: 404, body: 'gone' } : undefined),
-  ];
-  await explained([who], async () => {
-    await open(who.page, host.url);
-    const got = await fetchIn(who.page, gone);
-    assert.deepEqual([got.status, got.text], [404, 'gone']);
-  });
-});
+test(
+  'a path that is gone, its hashed copy a lie: the page gets what plain HTTP gives',
+  { timeout: 60_000 },
+  async (t) => {
+    const site = await makeSite(t, { large: false });
+    const host = await origin(t, (await serve(t, site.dir)).url);
+    const who = await visitor(t, browser);
+    const gone = galleryPictures[0]!;
+    host.rules = [
+      (path) => (isHashed(path) ? { alter: flip } : undefined),
+      (path) => (path === gone ? { status: 404, body: 'gone' } : undefined),
+    ];
+    await explained([who], async () => {
+      await open(who.page, host.url);
+      const got = await fetchIn(who.page, gone);
+      assert.deepEqual([got.status, got.text], [404, 'gone']);
+    });
+  },
+);
 
-test('a path whose bytes the host alters is given as the host sends it, and not shared', { timeout: 60_000 }, async (t) => {
-  const site = await makeSite(t, { large: false });
-  const host = await origin(t, (await serve(t, site.dir)).url);
-  const who = await visitor(t, browser);
-  const altered = 'js/classic.js';
-  const addition = '\nwindow.altered = true;\n';
-  host.rules = [(path) => (path === altered ? { alter: (body) => Buffer.concat([body, Buffer.from(addition)]) } : undefined)];
-  await explained([who], async () => {
-    await open(who.page, host.url);
-    for (let visit = 0; visit < 3; visit++) {
-      await open(who.page, `${host.url}second.html`);
-      const got = await fetchIn(who.page, altered);
-      const plain = got.text.endsWith(addition);
-      assert.ok(plain || got.sha256 === site.hash(altered), 'neither what the owner packed nor what the host sends');
-    }
-    assert.deepEqual(who.errors, []);
-  });
-});
+test(
+  'a path whose bytes the host alters is given as the host sends it, and not shared',
+  { timeout: 60_000 },
+  async (t) => {
+    const site = await makeSite(t, { large: false });
+    const host = await origin(t, (await serve(t, site.dir)).url);
+    const who = await visitor(t, browser);
+    const altered = 'js/classic.js';
+    const addition = '\nwindow.altered = true;\n';
+    host.rules = [
+      (path) => (path === altered ? { alter: (body) => Buffer.concat([body, Buffer.from(addition)]) } : undefined),
+    ];
+    await explained([who], async () => {
+      await open(who.page, host.url);
+      for (let visit = 0; visit < 3; visit++) {
+        await open(who.page, `${host.url}second.html`);
+        const got = await fetchIn(who.page, altered);
+        const plain = got.text.endsWith(addition);
+        assert.ok(plain || got.sha256 === site.hash(altered), 'neither what the owner packed nor what the host sends');
+      }
+      assert.deepEqual(who.errors, []);
+    });
+  },
+);
 
 for (const honest of [true, false]) {
   test(`another host carries the site ${honest ? 'honestly' : 'and lies'}`, { timeout: 60_000 }, async (t) => {

@@ -9,7 +9,11 @@ import { galleryPictures, makeSite } from './harness/site.ts';
 
 const browsers = { chrome: await launch({ after }, 'chrome'), firefox: await launch({ after }, 'firefox') };
 
-for (const [from, to] of [['chrome', 'firefox'], ['firefox', 'chrome'], ['firefox', 'firefox']] as const) {
+for (const [from, to] of [
+  ['chrome', 'firefox'],
+  ['firefox', 'chrome'],
+  ['firefox', 'firefox'],
+] as const) {
   test(`from ${from} to ${to}`, { timeout: 120_000 }, async (t) => {
     const site = await makeSite(t, { large: false });
     const host = await origin(t, (await serve(t, site.dir, '--prefer', 'offload')).url);

@@ -50,7 +50,10 @@ test('two visitors behind two NATs', { timeout: 120_000, skip: unavailable ?? fa
 /** A visitor whose whole browser is in a namespace. Service workers want HTTPS; this one origin is excepted. */
 async function visitorAt(t: TestContext, namespace: string, url: string): Promise<Visitor> {
   const wrapper = join(await temporaryFolder(t, 'wrapper'), 'chromium');
-  await writeFile(wrapper, `#!/bin/sh\nexec ip netns exec ${namespace} ${process.env['CHROMIUM'] ?? '/usr/bin/chromium'} "$@"\n`);
+  await writeFile(
+    wrapper,
+    `#!/bin/sh\nexec ip netns exec ${namespace} ${process.env['CHROMIUM'] ?? '/usr/bin/chromium'} "$@"\n`,
+  );
   await chmod(wrapper, 0o755);
   const browser = await launch(t, 'chrome', {
     executablePath: wrapper,

@@ -48,10 +48,14 @@ test('WebTorrent downloads from our visitor', { timeout: 120_000 }, async (t) =>
     host.reset();
     await addTorrent(theirs.page, torrent, tracker);
     // Our visitor has the gallery, and the rest of the torrent only as far as it has seen it.
-    const got = await until('WebTorrent to have the gallery', async () => {
-      const now = await progressOf(theirs.page);
-      return now.downloaded >= needed && now;
-    }, { timeoutMs: 45_000, everyMs: 200 });
+    const got = await until(
+      'WebTorrent to have the gallery',
+      async () => {
+        const now = await progressOf(theirs.page);
+        return now.downloaded >= needed && now;
+      },
+      { timeoutMs: 45_000, everyMs: 200 },
+    );
     assert.equal(host.bytes(isContent), 0, 'WebTorrent asked the origin');
     assert.ok(got.downloaded >= needed, JSON.stringify(got));
     await until('our visitor to have counted its uploads', async () => (await stats(ours.page)).uploaded >= needed);
@@ -69,7 +73,8 @@ test('WebTorrent seeds to our visitor', { timeout: 120_000 }, async (t) => {
     // WebTorrent gets the whole site from a visitor that reads every file, which then leaves.
     const giver = await visitor(t, browser);
     await open(giver.page, host.url);
-    for (const path of site.files.keys()) await fetchIn(giver.page, host.url + path.split('/').map(encodeURIComponent).join('/'));
+    for (const path of site.files.keys())
+      await fetchIn(giver.page, host.url + path.split('/').map(encodeURIComponent).join('/'));
     await theirs.page.goto(await webTorrentHost(t));
     await addTorrent(theirs.page, torrent, tracker);
     await until('WebTorrent to have the gallery', async () => (await progressOf(theirs.page)).downloaded >= needed, {

@@ -62,14 +62,27 @@ for (const site of sites) {
     const first = await consoleOf(t, url, site, true);
     const second = await consoleOf(t, url, site, true);
     const known = new Set(plain.errors);
-    assert.deepEqual(first.errors.filter((line) => !known.has(line)), [], 'the first visitor');
-    assert.deepEqual(second.errors.filter((line) => !known.has(line)), [], 'the second visitor');
+    assert.deepEqual(
+      first.errors.filter((line) => !known.has(line)),
+      [],
+      'the first visitor',
+    );
+    assert.deepEqual(
+      second.errors.filter((line) => !known.has(line)),
+      [],
+      'the second visitor',
+    );
     await Promise.all([connected(first.page), connected(second.page)]);
   });
 }
 
 /** Loads the site's pages and gives the errors they had, with the host's own address left out. */
-async function consoleOf(scope: Scope, url: string, site: RealSite, planktos: boolean): Promise<{ page: Page; errors: string[] }> {
+async function consoleOf(
+  scope: Scope,
+  url: string,
+  site: RealSite,
+  planktos: boolean,
+): Promise<{ page: Page; errors: string[] }> {
   const who = await visitor(scope, browser);
   await explained([who], async () => {
     for (const path of site.pages) {
@@ -117,5 +130,6 @@ function onePagePdf(): string {
     out += `${index + 1} 0 obj\n${object}\nendobj\n`;
   });
   const table = offsets.map((offset) => `${String(offset).padStart(10, '0')} 00000 n \n`).join('');
-  return `${out}xref\n0 6\n0000000000 65535 f \n${table}trailer\n<< /Size 6 /Root 1 0 R >>\nstartxref\n${out.length}\n%%EOF\n`;
+  const trailer = `trailer\n<< /Size 6 /Root 1 0 R >>\nstartxref\n${out.length}\n%%EOF\n`;
+  return `${out}xref\n0 6\n0000000000 65535 f \n${table}${trailer}`;
 }

@@ -24,10 +24,12 @@ interface Host {
   gallery?: string;
 }
 
-const packed = (make: (scope: Scope, dir: string) => Promise<string>, ...args: string[]) => async (scope: Scope, site: Site) => {
-  await pack(site.dir, '--inject', ...args);
-  return make(scope, site.dir);
-};
+const packed =
+  (make: (scope: Scope, dir: string) => Promise<string>, ...args: string[]) =>
+  async (scope: Scope, site: Site) => {
+    await pack(site.dir, '--inject', ...args);
+    return make(scope, site.dir);
+  };
 
 const hosts: Host[] = [
   { name: 'planktos serve', serve: async (scope, site) => (await serve(scope, site.dir)).url },
@@ -82,7 +84,11 @@ test('a host that alters every page: the pages are as it sends them', { timeout:
   await explained([who], async () => {
     for (const path of ['', 'second', 'gallery', 'second', '']) {
       await open(who.page, url + path);
-      assert.equal(await who.page.evaluate(() => Reflect.get(window, 'beacon')), 1, `${path}: the host's addition is gone`);
+      assert.equal(
+        await who.page.evaluate(() => Reflect.get(window, 'beacon')),
+        1,
+        `${path}: the host's addition is gone`,
+      );
       assert.deepEqual(await runs(who.page), once);
     }
   });

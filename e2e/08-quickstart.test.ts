@@ -33,7 +33,10 @@ test('every shell block of the README is tested here', () => {
   const tested = ['go run ./cmd/planktos demo', 'planktos serve ./site', quickStart];
   // The one installs from the network what this tree is; the other is this very run.
   const known = [...tested, 'go install github.com/planktos/planktos/cmd/planktos@latest', 'make test'];
-  assert.deepEqual(blocks.filter((block) => !known.includes(block)), []);
+  assert.deepEqual(
+    blocks.filter((block) => !known.includes(block)),
+    [],
+  );
   for (const block of tested) assert.ok(blocks.includes(block), `the README no longer says: ${block}`);
 });
 
@@ -47,11 +50,15 @@ test('go run ./cmd/planktos demo', { timeout: 240_000 }, async (t) => {
     await who.page.setViewport({ width: 1440, height: 1000 });
     await who.page.goto(url, { waitUntil: 'load' });
     const pictures = 1_000_000; // at least so much does each visitor need, most of it pictures
-    const visits = await until('eight visitors to have the pictures', async () => {
-      const frames = who.page.frames().slice(1);
-      const totals = await Promise.all(frames.map((frame) => frame.evaluate(() => window.planktos.stats())));
-      return totals.length === 8 && totals.every(({ origin, peers }) => origin + peers > pictures) && totals;
-    }, { timeoutMs: 60_000, everyMs: 200 });
+    const visits = await until(
+      'eight visitors to have the pictures',
+      async () => {
+        const frames = who.page.frames().slice(1);
+        const totals = await Promise.all(frames.map((frame) => frame.evaluate(() => window.planktos.stats())));
+        return totals.length === 8 && totals.every(({ origin, peers }) => origin + peers > pictures) && totals;
+      },
+      { timeoutMs: 60_000, everyMs: 200 },
+    );
     const needed = visits.reduce((total, { origin, peers }) => total + origin + peers, 0);
     const { originBytes } = (await (await fetch(new URL('api/state', url))).json()) as { originBytes: number };
     t.diagnostic(`the origin sent ${originBytes} bytes where plain HTTP would have sent ${needed}`);
@@ -81,7 +88,11 @@ test('planktos serve ./site', { timeout: 60_000 }, async (t) => {
 test('the quick start: pack a folder, upload it anywhere', { timeout: 90_000 }, async (t) => {
   const { home, options } = await newcomer(t);
   const said = await check('bash', ['-euc', quickStart], options);
-  assert.match(said, /third parties:[^]*tracker +\S+\.\S+/, 'the summary does not name the trackers that visitors will contact');
+  assert.match(
+    said,
+    /third parties:[^]*tracker +\S+\.\S+/,
+    'the summary does not name the trackers that visitors will contact',
+  );
   const url = await pythonHost(t, join(home, 'site'));
   const who = await visitor(t, browser);
   await explained([who], async () => {

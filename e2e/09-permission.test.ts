@@ -82,7 +82,10 @@ test('mode off: the worker serves, nobody shares', { timeout: 60_000 }, async (t
   await explained([who], async () => {
     await open(who.page, host.url);
     assert.equal(await open(who.page, `${host.url}gallery.html`), 'worker');
-    await holds(who.page, galleryPictures.reduce((total, path) => total + site.size(path), 0));
+    await holds(
+      who.page,
+      galleryPictures.reduce((total, path) => total + site.size(path), 0),
+    );
     assert.deepEqual([host.sockets, await made()], [0, 0]);
   });
 });
@@ -111,7 +114,10 @@ test('alone, a visitor makes no peer connection', { timeout: 60_000 }, async (t)
     await open(who.page, host.url);
     await open(who.page, `${host.url}gallery.html`);
     await until('the tracker to be asked', () => host.sockets > 0);
-    await holds(who.page, galleryPictures.reduce((total, path) => total + site.size(path), 0));
+    await holds(
+      who.page,
+      galleryPictures.reduce((total, path) => total + site.size(path), 0),
+    );
     assert.equal(await made(), 0);
   });
 });
@@ -146,15 +152,21 @@ test('private and no-store responses are neither stored nor shared', { timeout: 
     await open(who.page, `${host.url}gallery.html`);
     assert.deepEqual(await brokenPictures(who.page), []);
     const others = galleryPictures.filter((path) => !(path in secrets));
-    await holds(who.page, others.reduce((total, path) => total + site.size(path), 0));
-    const { files } = (await (await fetch(`${host.url}planktos/manifest.json`)).json()) as { files: Array<[string, string]> };
+    await holds(
+      who.page,
+      others.reduce((total, path) => total + site.size(path), 0),
+    );
+    const { files } = (await (await fetch(`${host.url}planktos/manifest.json`)).json()) as {
+      files: Array<[string, string]>;
+    };
     const hashes = new Map(files.map(([path, hash]) => [path, hash]));
     const names = (await kept(who.page)).files.join('\n');
     for (const path of others) assert.ok(names.includes(hashes.get(path)!), `${path} is not stored`);
     for (const path of Object.keys(secrets)) assert.ok(!names.includes(hashes.get(path)!), `${path} is stored`);
     host.reset();
     await open(who.page, `${host.url}gallery.html`);
-    for (const path of Object.keys(secrets)) assert.ok(host.count((each) => each === path) > 0, `${path} came from elsewhere`);
+    for (const path of Object.keys(secrets))
+      assert.ok(host.count((each) => each === path) > 0, `${path} came from elsewhere`);
   });
 });
 
@@ -166,7 +178,10 @@ for (const status of [401, 403]) {
     await explained([who], async () => {
       await open(who.page, host.url);
       await open(who.page, `${host.url}gallery.html`);
-      await holds(who.page, galleryPictures.reduce((total, path) => total + site.size(path), 0));
+      await holds(
+        who.page,
+        galleryPictures.reduce((total, path) => total + site.size(path), 0),
+      );
       assert.ok((await kept(who.page)).files.length > 0);
       host.rules = [(path) => (path === 'planktos/manifest.json' ? { status } : undefined)];
       await who.page.reload({ waitUntil: 'load' });
@@ -184,7 +199,10 @@ test('remove leaves a worker that cleans up, and a page that works', { timeout: 
   await explained([who], async () => {
     await open(who.page, host.url);
     await open(who.page, `${host.url}gallery.html`);
-    await holds(who.page, galleryPictures.reduce((total, path) => total + site.size(path), 0));
+    await holds(
+      who.page,
+      galleryPictures.reduce((total, path) => total + site.size(path), 0),
+    );
     assert.ok((await kept(who.page)).files.length > 0);
 
     await check(await binary(), ['remove'], { cwd: site.dir });

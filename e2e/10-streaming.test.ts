@@ -118,7 +118,10 @@ for (const [kind, browser] of browsers) {
           const reader = response.body!.getReader();
           await reader.read();
           controller.abort();
-          return reader.read().then(() => 'went on', (error: Error) => error.name);
+          return reader.read().then(
+            () => 'went on',
+            (error: Error) => error.name,
+          );
         }, sound);
         assert.equal(name, 'AbortError');
         assert.equal((await fetchIn(who.page, 'js/classic.js')).sha256, site.hash('js/classic.js'));
@@ -133,7 +136,9 @@ test('a stream of more than forty seconds arrives whole in Firefox', { timeout: 
   const host = await origin(t, (await serve(t, site.dir)).url);
   const who = await visitor(t, firefox);
   who.page.setDefaultTimeout(90_000);
-  host.rules = [(path, request) => (path === sound && request.headers['range'] === undefined ? { slowMs: 42_000 } : undefined)];
+  host.rules = [
+    (path, request) => (path === sound && request.headers['range'] === undefined ? { slowMs: 42_000 } : undefined),
+  ];
   await explained([who], async () => {
     await open(who.page, host.url);
     await open(who.page, `${host.url}second.html`);

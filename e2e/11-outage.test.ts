@@ -35,7 +35,10 @@ for (const [kind, browser] of browsers) {
         await explained([who], async () => {
           await open(who.page, host.url);
           await open(who.page, `${host.url}gallery.html`);
-          await holds(who.page, galleryPictures.reduce((total, path) => total + site.size(path), 0));
+          await holds(
+            who.page,
+            galleryPictures.reduce((total, path) => total + site.size(path), 0),
+          );
           host.rules = [rule];
           for (const path of ['gallery.html', '', 'gallery.html']) {
             await open(who.page, host.url + path);
@@ -65,23 +68,28 @@ for (const [kind, browser] of browsers) {
           });
           assert.deepEqual(await brokenPictures(taker.page), []);
           assert.deepEqual(await runs(taker.page), once);
-          for (const path of galleryPictures) assert.equal((await fetchIn(taker.page, path)).sha256, site.hash(path), path);
+          for (const path of galleryPictures)
+            assert.equal((await fetchIn(taker.page, path)).sha256, site.hash(path), path);
         });
       });
     }
 
-    test('nobody has it: the visitor is told, and a path outside the site is none of ours', { timeout: 60_000 }, async (t) => {
-      const { host } = await packed(t);
-      const who = await visitor(t, browser);
-      await explained([who], async () => {
-        await open(who.page, host.url);
-        await open(who.page, `${host.url}second.html`);
-        host.rules = [() => ({ status: 503, body: 'overloaded' })];
-        const answer = await who.page.goto(`${host.url}not-in-the-site`, { waitUntil: 'load' });
-        assert.equal(answer?.status(), 503);
-        assert.equal(await who.page.evaluate(() => document.body.textContent), 'overloaded');
-      });
-    });
+    test(
+      'nobody has it: the visitor is told, and a path outside the site is none of ours',
+      { timeout: 60_000 },
+      async (t) => {
+        const { host } = await packed(t);
+        const who = await visitor(t, browser);
+        await explained([who], async () => {
+          await open(who.page, host.url);
+          await open(who.page, `${host.url}second.html`);
+          host.rules = [() => ({ status: 503, body: 'overloaded' })];
+          const answer = await who.page.goto(`${host.url}not-in-the-site`, { waitUntil: 'load' });
+          assert.equal(answer?.status(), 503);
+          assert.equal(await who.page.evaluate(() => document.body.textContent), 'overloaded');
+        });
+      },
+    );
   });
 }
 

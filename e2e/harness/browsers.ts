@@ -46,7 +46,11 @@ export interface Launch {
 }
 
 /** Starts a browser that lives as long as the test or suite. */
-export async function launch(scope: Scope, kind: Kind, { flags = [], executablePath, pipe }: Launch = {}): Promise<Browser> {
+export async function launch(
+  scope: Scope,
+  kind: Kind,
+  { flags = [], executablePath, pipe }: Launch = {},
+): Promise<Browser> {
   await haveInterface();
   const common: LaunchOptions = { headless: true, timeout: 60_000, protocolTimeout: 60_000 };
   const browser = await puppeteer.launch(

@@ -26,7 +26,13 @@ export async function natUnavailable(): Promise<string | undefined> {
   const name = `planktos-probe-${process.pid}`;
   const made = await run('ip', ['netns', 'add', name]).catch((error: Error) => ({ status: -1, stderr: error.message }));
   if (made.status !== 0) return `network namespaces are not permitted here: ${made.stderr.trim()}`;
-  const table = await run('ip', ['netns', 'exec', name, 'nft', 'add table ip probe; add chain ip probe out { type nat hook postrouting priority 100; }']);
+  const table = await run('ip', [
+    'netns',
+    'exec',
+    name,
+    'nft',
+    'add table ip probe; add chain ip probe out { type nat hook postrouting priority 100; }',
+  ]);
   await run('ip', ['netns', 'delete', name]);
   return table.status === 0 ? undefined : `nftables cannot translate addresses here: ${table.stderr.trim()}`;
 }
@@ -53,7 +59,20 @@ export async function natNetwork(scope: Scope): Promise<Nat> {
   ] as const) {
     const gateway = name(`gw${side}`);
     const home = name(side);
-    await check('ip', ['link', 'add', 'wan', 'netns', gateway, 'type', 'veth', 'peer', 'name', `to-${side}`, 'netns', name('host')]);
+    await check('ip', [
+      'link',
+      'add',
+      'wan',
+      'netns',
+      gateway,
+      'type',
+      'veth',
+      'peer',
+      'name',
+      `to-${side}`,
+      'netns',
+      name('host'),
+    ]);
     await check('ip', ['-n', name('host'), 'link', 'set', `to-${side}`, 'master', 'net', 'up']);
     await check('ip', ['-n', gateway, 'address', 'add', `${outer}/24`, 'dev', 'wan']);
     await check('ip', ['-n', gateway, 'link', 'set', 'wan', 'up']);
@@ -69,8 +88,14 @@ export async function natNetwork(scope: Scope): Promise<Nat> {
   chain out { type nat hook postrouting priority 100; oifname "wan" masquerade; }
 }
 table ip filter {
-  chain through { type filter hook forward priority 0; policy drop; iifname "lan" accept; ct state established,related accept; }
-  chain in { type filter hook input priority 0; policy drop; iifname "lan" accept; iifname "lo" accept; ct state established,related accept; }
+  chain through {
+    type filter hook forward priority 0; policy drop;
+    iifname "lan" accept; ct state established,related accept;
+  }
+  chain in {
+    type filter hook input priority 0; policy drop;
+    iifname { "lan", "lo" } accept; ct state established,related accept;
+  }
 }
 `,
     });

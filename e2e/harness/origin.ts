@@ -198,7 +198,10 @@ export function isContent(path: string): boolean {
 
 /** Whether a path is the runtime, the manifest, a shard or the tracker. */
 export function isRuntime(path: string): boolean {
-  return path === 'planktos.sw.min.js' || /^planktos\/(install\.js|engine\.min\.js|manifest\.json|shards\/|tracker)/.test(path);
+  return (
+    path === 'planktos.sw.min.js' ||
+    /^planktos\/(install\.js|engine\.min\.js|manifest\.json|shards\/|tracker)/.test(path)
+  );
 }
 
 /** Whether a path is a hashed copy. */
@@ -229,7 +232,10 @@ function first(rules: readonly Rule[], path: string, request: IncomingMessage): 
 function ask(upstream: URL, request: IncomingMessage, headers: OutgoingHttpHeaders): Promise<IncomingMessage> {
   return new Promise((resolve, reject) => {
     const { hostname, port } = upstream;
-    const out = http.request({ hostname, port, path: request.url, method: request.method, headers, agent: false }, resolve);
+    const out = http.request(
+      { hostname, port, path: request.url, method: request.method, headers, agent: false },
+      resolve,
+    );
     out.on('error', reject);
     request.on('error', reject);
     request.pipe(out);
@@ -237,7 +243,12 @@ function ask(upstream: URL, request: IncomingMessage, headers: OutgoingHttpHeade
 }
 
 /** Sends a body at once, or in a hundred steps. */
-async function send(response: ServerResponse, body: Buffer, slowMs: number, sent: (bytes: number) => void): Promise<void> {
+async function send(
+  response: ServerResponse,
+  body: Buffer,
+  slowMs: number,
+  sent: (bytes: number) => void,
+): Promise<void> {
   const steps = slowMs > 0 ? 100 : 1;
   const size = Math.ceil(body.length / steps) || 1;
   for (let at = 0; at < body.length; at += size) {

@@ -37,7 +37,11 @@ export function ready(page: Page): Promise<Mode> {
 }
 
 export function stats(page: Page): Promise<Stats> {
-  return within(10_000, 'planktos.stats() to settle', page.evaluate(() => window.planktos.stats()));
+  return within(
+    10_000,
+    'planktos.stats() to settle',
+    page.evaluate(() => window.planktos.stats()),
+  );
 }
 
 export function connections(page: Page): Promise<number> {
@@ -74,7 +78,9 @@ export function brokenPictures(page: Page): Promise<string[]> {
     const pictures = [...document.images];
     await Promise.all(
       pictures.map((image) =>
-        image.complete ? undefined : new Promise((done) => (image.addEventListener('load', done), image.addEventListener('error', done))),
+        image.complete
+          ? undefined
+          : new Promise((done) => (image.addEventListener('load', done), image.addEventListener('error', done))),
       ),
     );
     return pictures.filter((image) => image.naturalWidth === 0).map((image) => image.getAttribute('src') ?? '');
@@ -114,7 +120,9 @@ export async function explained<T>(visitors: readonly Visitor[], test: () => Pro
     return await test();
   } catch (error) {
     const reports = await Promise.all(visitors.map((each, index) => report(each, index)));
-    throw new Error(`${error instanceof Error ? error.message : String(error)}\n${reports.join('\n')}`, { cause: error });
+    throw new Error(`${error instanceof Error ? error.message : String(error)}\n${reports.join('\n')}`, {
+      cause: error,
+    });
   }
 }
 

@@ -17,7 +17,7 @@ export interface Running {
   stop(signal?: NodeJS.Signals): Promise<number | string>;
 }
 
-/** Starts a program that stays up. It is the leader of its own process group, so that nothing it started outlives it. */
+/** Starts a program that stays up. It leads its own process group, so that nothing it started outlives it. */
 export function start(scope: Scope, command: string, args: string[], options: SpawnOptions = {}): Running {
   const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'], detached: true, ...options });
   let text = '';

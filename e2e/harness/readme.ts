@@ -8,6 +8,7 @@ export async function readmeCommands(): Promise<{ blocks: string[]; quickStart: 
   const text = await readFile(join(root, 'README.md'), 'utf8');
   const blocks = [...text.matchAll(/^```sh\n([\s\S]*?)^```$/gm)].map((match) => match[1]!.trim());
   const quickStart = /<!-- quick start -->\s*```sh\n([\s\S]*?)^```\s*<!-- \/quick start -->/m.exec(text);
-  if (quickStart === null) throw new Error('README.md has no block between <!-- quick start --> and <!-- /quick start -->');
+  if (quickStart === null)
+    throw new Error('README.md has no block between <!-- quick start --> and <!-- /quick start -->');
   return { blocks, quickStart: quickStart[1]!.trim() };
 }

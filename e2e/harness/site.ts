@@ -75,7 +75,8 @@ export async function makeSite(
     return bytes;
   };
 
-  for (const path of [...frontPictures, ...galleryPictures]) await site.write(path, noisePng(`${seed} ${path}`, pictureSide));
+  for (const path of [...frontPictures, ...galleryPictures])
+    await site.write(path, noisePng(`${seed} ${path}`, pictureSide));
   await site.write('img/copy of front-0.png', content('img/front-0.png'));
   for (const path of oddNames) await site.write(path, noisePng(`${seed} ${path}`, 24));
   await site.write('favicon.ico', noisePng(`${seed} icon`, 16));
@@ -84,7 +85,10 @@ export async function makeSite(
   await site.write('css/empty.css', '');
   await site.write('js/classic.js', `${count('classic')}\n`);
   await site.write('js/deferred.js', `${count('deferred')}\n`);
-  await site.write('js/module.js', `import { name } from './imported.js';\n${count('module')}\nwindow.imported = name;\n`);
+  await site.write(
+    'js/module.js',
+    `import { name } from './imported.js';\n${count('module')}\nwindow.imported = name;\n`,
+  );
   await site.write('js/imported.js', `export const name = 'imported.js';\n${count('imported')}\n`);
 
   await site.write('index.html', page('Front', frontPictures));
@@ -140,7 +144,8 @@ function attribute(text: string): string {
 export function wav(seed: string, seconds: number): Buffer {
   const rate = 44_100;
   const samples = noise(`${seed} sound`, rate * 2 * seconds);
-  for (let i = 1; i < samples.length; i += 2) samples[i] = samples[i]! & 0x03; // quiet: only the low bits of each sample
+  // Quiet: only the low bits of each sample.
+  for (let i = 1; i < samples.length; i += 2) samples[i] = samples[i]! & 0x03;
   const header = Buffer.alloc(44);
   header.write('RIFF', 0, 'latin1');
   header.writeUInt32LE(36 + samples.length, 4);

@@ -1,4 +1,4 @@
-/** Static hosts other than `planktos serve`: one of our own that can behave like Cloudflare Pages, nginx, and Python's. */
+/** Static hosts other than `planktos serve`: nginx, Python's, and one of our own that can be like Cloudflare Pages. */
 import { readFile, stat, writeFile } from 'node:fs/promises';
 import http from 'node:http';
 import type { IncomingMessage, ServerResponse } from 'node:http';
@@ -33,7 +33,11 @@ export interface StaticOptions {
 }
 
 /** Serves a folder as a plain host without Range does; gives the site's root URL. */
-export async function staticHost(scope: Scope, dir: string, { base = '/', likeCloudflarePages = false }: StaticOptions = {}): Promise<string> {
+export async function staticHost(
+  scope: Scope,
+  dir: string,
+  { base = '/', likeCloudflarePages = false }: StaticOptions = {},
+): Promise<string> {
   const answer = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
     const url = new URL(request.url ?? '/', 'http://host');
     if (request.method !== 'GET' && request.method !== 'HEAD') return end(response, 405, '', {});
@@ -55,15 +59,23 @@ export async function staticHost(scope: Scope, dir: string, { base = '/', likeCl
       if (!known?.isFile()) continue;
       let body = await readFile(file);
       const type = types[extname(name)] ?? 'application/octet-stream';
-      if (likeCloudflarePages && type.startsWith('text/html')) body = Buffer.from(beacon(body.toString('latin1')), 'latin1');
+      if (likeCloudflarePages && type.startsWith('text/html'))
+        body = Buffer.from(beacon(body.toString('latin1')), 'latin1');
       const tag = `"${known.mtimeMs}-${known.size}"`;
       const headers = { 'content-type': type, etag: tag, 'cache-control': 'public, max-age=0, must-revalidate' };
       if (request.headers['if-none-match'] === tag) return end(response, 304, '', headers);
       return end(response, 200, body, headers);
     }
-    return end(response, 404, await readFile(join(dir, '404.html')).catch(() => 'not found'), { 'content-type': 'text/html' });
+    return end(response, 404, await readFile(join(dir, '404.html')).catch(() => 'not found'), {
+      'content-type': 'text/html',
+    });
   };
-  const end = (response: ServerResponse, status: number, body: string | Buffer, headers: http.OutgoingHttpHeaders): void => {
+  const end = (
+    response: ServerResponse,
+    status: number,
+    body: string | Buffer,
+    headers: http.OutgoingHttpHeaders,
+  ): void => {
     response.writeHead(status, status === 304 ? headers : { ...headers, 'content-length': Buffer.byteLength(body) });
     response.end(response.req.method === 'HEAD' || status === 304 ? '' : body);
   };
@@ -91,7 +103,9 @@ export async function pythonHost(scope: Scope, dir: string): Promise<string> {
 export async function nginxHost(scope: Scope, dir: string, base = '/'): Promise<string> {
   const home = await temporaryFolder(scope, 'nginx');
   const port = await freePort();
-  const temporary = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map((name) => `${name}_temp_path ${home}/${name};`);
+  const temporary = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map(
+    (name) => `${name}_temp_path ${home}/${name};`,
+  );
   await writeFile(
     join(home, 'nginx.conf'),
     `${process.getuid?.() === 0 ? 'user root;' : ''}

@@ -3,7 +3,7 @@
 /** The torrent without its `url-list` (BEP 19), so that a client has only peers to take from. */
 export function withoutWebSeeds(torrent: Buffer): Buffer {
   const parts: Buffer[] = [Buffer.from('d')];
-  for (let at = 1; torrent[at] !== 0x65 /* e */; ) {
+  for (let at = 1; torrent[at] !== 0x65 /* e */;) {
     const key = end(torrent, at);
     const value = end(torrent, key);
     if (torrent.subarray(at, key).toString('latin1') !== '8:url-list') parts.push(torrent.subarray(at, value));

@@ -27,7 +27,9 @@ export function webKitUnavailable(): string | undefined {
 function miniBrowser(): string | undefined {
   const libraries = '/usr/lib';
   for (const architecture of readdirSync(libraries).filter((name) => name.endsWith('-linux-gnu'))) {
-    for (const version of readdirSync(join(libraries, architecture)).filter((name) => name.startsWith('webkit2gtk-4'))) {
+    for (const version of readdirSync(join(libraries, architecture)).filter((name) =>
+      name.startsWith('webkit2gtk-4'),
+    )) {
       const path = join(libraries, architecture, version, 'MiniBrowser');
       if (existsSync(path)) return path;
     }
@@ -67,7 +69,8 @@ export async function webKit(scope: Scope, port: number): Promise<WebKit> {
   return {
     goto: async (url) => void (await call('POST', `${session}/url`, { url })),
     evaluate: (body) => {
-      const script = `const done = arguments[arguments.length - 1]; (async () => { ${body} })().then(done, (e) => done(String(e)));`;
+      const script = `const done = arguments[arguments.length - 1];
+        (async () => { ${body} })().then(done, (error) => done(String(error)));`;
       return call('POST', `${session}/execute/async`, { script, args: [] });
     },
   };
@@ -79,6 +82,8 @@ async function screen(scope: Scope): Promise<string> {
     stdio: ['ignore', 'ignore', 'ignore', 'pipe'],
   });
   onEnd(scope, () => server.kill('SIGKILL'));
-  const [number] = (await within(10_000, 'Xvfb to choose a display', once(server.stdio[3] as Readable, 'data'))) as [Buffer];
+  const [number] = (await within(10_000, 'Xvfb to choose a display', once(server.stdio[3] as Readable, 'data'))) as [
+    Buffer,
+  ];
   return `:${number.toString().trim()}`;
 }

@@ -42,7 +42,9 @@ export async function webTorrentHost(scope: Scope): Promise<string> {
 export async function addTorrent(page: Page, torrent: Buffer, tracker: string): Promise<void> {
   await page.evaluate(
     async (encoded, announce) => {
-      const { default: WebTorrent } = (await import('/webtorrent.min.js' as string)) as { default: new (options: object) => Client };
+      const { default: WebTorrent } = (await import('/webtorrent.min.js' as string)) as {
+        default: new (options: object) => Client;
+      };
       const bytes = Uint8Array.from(atob(encoded), (char) => char.charCodeAt(0));
       // Host candidates suffice on one machine: no STUN server of the public network.
       const client = new WebTorrent({ tracker: { rtcConfig: { iceServers: [] } }, dht: false, lsd: false });
