@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/planktos/planktos/internal/manifest"
+	"github.com/planktos/planktos/internal/snapshot"
 	"github.com/planktos/planktos/tracker"
 )
 
@@ -90,6 +91,9 @@ type failure struct {
 // retryAfter is how long a tree that could not be packed is left alone if it does not change.
 const retryAfter = 2 * time.Second
 
+// maxTries is how often packing starts over because a file was edited meanwhile.
+const maxTries = 3
+
 func (h *Handler) setUp() {
 	h.once.Do(func() {
 		h.log = h.Logger
@@ -161,6 +165,11 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	g, err := h.generation(r.Context())
 	if err != nil {
 		h.log.Error("site cannot be packed", "error", err)
+		if errors.Is(err, snapshot.ErrChanged) {
+			w.Header().Set("Retry-After", "1")
+			http.Error(w, "503 the site is being changed", http.StatusServiceUnavailable)
+			return
+		}
 		http.Error(w, "500 the site cannot be packed", http.StatusInternalServerError)
 		return
 	}
@@ -282,6 +291,9 @@ func (h *Handler) pack(ctx context.Context, old *generation) (*generation, error
 		options.ICE = []ICEServer{}
 	}
 	site, err := Pack(ctx, h.FS, &options)
+	for tries := 1; tries < maxTries && errors.Is(err, snapshot.ErrChanged); tries++ {
+		site, err = Pack(ctx, h.FS, &options)
+	}
 	if err != nil {
 		return nil, err
 	}
