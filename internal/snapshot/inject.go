@@ -22,7 +22,8 @@ var injectedTag = regexp.MustCompile(regexp.QuoteMeta(tagBegin) + `[^"<>]*` + re
 
 // Locate finds where in an HTML page the script tag goes: after the start tag of its head, or else of html, or else
 // after the doctype, or else at the start. It is false for a page that is to be left alone: one that carries the tag
-// already, or is not in an encoding that contains ASCII (UTF-16).
+// already, or is not in an encoding that contains ASCII (UTF-16). browser/src/shared/html.ts does the same to a page as
+// it streams by; both are held to testdata/vectors/inject.json.
 func Locate(page []byte) (at int, ok bool) {
 	if bytes.IndexByte(page, 0) >= 0 || bytes.HasPrefix(page, []byte("\xff\xfe")) || bytes.HasPrefix(page, []byte("\xfe\xff")) {
 		return 0, false
@@ -42,13 +43,15 @@ func Locate(page []byte) (at int, ok bool) {
 		switch kind {
 		case html.CommentToken:
 		case html.DoctypeToken:
-			at = offset
+			if bytes.HasSuffix(z.Raw(), []byte(">")) {
+				at = offset
+			}
 		case html.TextToken:
 			// Only white space may stand before the head; other text begins the body.
-			if len(bytes.TrimSpace(z.Raw())) > 0 {
+			if len(bytes.Trim(z.Raw(), "\t\n\f\r ")) > 0 {
 				return at, true
 			}
-		case html.StartTagToken:
+		case html.StartTagToken, html.SelfClosingTagToken:
 			switch name, _ := z.TagName(); atom.Lookup(name) {
 			case atom.Html:
 				at = offset

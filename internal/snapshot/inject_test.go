@@ -2,6 +2,8 @@ package snapshot
 
 import (
 	"bytes"
+	"encoding/json"
+	"os"
 	"strings"
 	"testing"
 )
@@ -56,6 +58,37 @@ func TestInject(t *testing.T) {
 	} {
 		if got := Inject([]byte(page), "/"); string(got) != page {
 			t.Errorf("%s: got %.200q", name, got)
+		}
+	}
+}
+
+// TestInjectVectors holds Locate to the cases that the browser's twin is held to.
+func TestInjectVectors(t *testing.T) {
+	data, err := os.ReadFile("../../testdata/vectors/inject.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var cases []struct{ Name, Page string }
+	if err := json.Unmarshal(data, &cases); err != nil {
+		t.Fatal(err)
+	}
+	if len(cases) < 50 {
+		t.Fatalf("%d cases", len(cases))
+	}
+	for _, c := range cases {
+		// One character a byte; | marks where the tag goes.
+		page := make([]byte, 0, len(c.Page))
+		want, marked := 0, false
+		for _, r := range c.Page {
+			if r == '|' {
+				want, marked = len(page), true
+				continue
+			}
+			page = append(page, byte(r))
+		}
+		at, ok := Locate(page)
+		if ok != marked || at != want {
+			t.Errorf("%s: got %d, %t, want %d, %t: %q", c.Name, at, ok, want, marked, c.Page)
 		}
 	}
 }

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { lookaheadBytes, TagInjector } from './html.ts';
 
@@ -15,38 +16,18 @@ function inject(document: string, step: number): string {
   return Buffer.concat(out).toString('latin1');
 }
 
-// `|` marks where the tag goes; without one the document is left alone.
-for (const marked of [
-  '<!DOCTYPE html><html><head>|<title>a</title></head><body></body></html>',
-  '<html lang="a>b"><head data-x=\'>\'>|<meta charset=utf-8></head>',
-  '<!-- <head> --><!doctype html><head>|</head>',
-  '<!DOCTYPE html><html>|<body><header>x</header></body>',
-  '<!DOCTYPE html>|<p>hi',
-  '<html>|<header>x</header>',
-  '|<p>hi',
-  '|just text',
-  '\xef\xbb\xbf|<p>hi',
-  '<HEAD>|<TITLE><head></TITLE></HEAD>',
-  '<head>|<script>"<script src=planktos/install.js>"</script></head>',
-  '<head>|<!-- <script src="/planktos/install.js"></script> --></head>',
-  '<head>|<script src="/planktos/install.js.map"></script></head>',
-  '<head>|<script data-src="/planktos/install.js"></script></head>',
-  '<head>|<style>a{}</style>',
-  '<head>|<title>never ends',
-  '<head>|<!-- never ends',
-  '<!DOCTYPE html><head>|<p title="unclosed',
-  '<head><script src="/planktos/install.js"></script></head>',
-  '<head><SCRIPT async SRC=../planktos/install.js></SCRIPT></head>',
-  "<head><script defer src='/docs/planktos/install.js?v=1'></script></head>",
-  '\xff\xfe<\0h\0e\0a\0d\0>\0',
-  '\xfe\xff\0<\0h\0e\0a\0d\0>',
-  '<\0h\0e\0a\0d\0>\0<\0p\0>\0',
-  '',
-]) {
-  test(`tag in ${JSON.stringify(marked)}`, () => {
-    const document = marked.replace('|', '');
-    const want = marked.includes('|') ? marked.replace('|', () => tag) : document;
-    for (const step of [1, 2, 3, 7, 64, 1 << 20]) assert.equal(inject(document, step), want, `in chunks of ${step}`);
+// One character a byte; `|` marks where the tag goes, and a page without it is left alone.
+const cases: { name: string; page: string }[] = JSON.parse(
+  readFileSync(new URL('../../../testdata/vectors/inject.json', import.meta.url), 'utf8'),
+);
+
+for (const { name, page } of cases) {
+  test(`the tag: ${name}`, () => {
+    const document = page.replace('|', '');
+    const want = page.replace('|', () => tag);
+    for (const step of [1, 2, 3, 4, 5, 7, 11, 64, 1 << 20]) {
+      assert.equal(inject(document, step), want, `in chunks of ${step}`);
+    }
   });
 }
 

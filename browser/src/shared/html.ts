@@ -1,6 +1,7 @@
 /**
  * Finds where the script tag goes in an HTML document, as the document streams by: after the `<head …>` start tag,
- * else after `<html …>`, else after the doctype, else at the start. The packager's twin is in internal/snapshot.
+ * else after `<html …>`, else after the doctype, else at the start. The packager's twin is internal/snapshot/inject.go;
+ * both are held to testdata/vectors/inject.json.
  *
  * Everything works on bytes read as Latin-1, so that an index is a byte's and no encoding is touched; a document in
  * UTF-16 is left alone. A document carries the tag if a script's src ends in `planktos/install.js`. Its head is read
@@ -11,8 +12,12 @@
 export const lookaheadBytes = 16 * 1024;
 
 /** Elements that leave the parser in the head; any other start tag begins the body. */
-const headElements = new Set('html head title meta link script style base noscript template'.split(' '));
-const rawText = new Set('title script style noscript'.split(' '));
+const headElements = /^(title|meta|link|script|style|base|noscript|template)$/;
+const rawText = /^(title|script|style|noscript)$/;
+
+/** A comment, another declaration or an end tag, a start tag (name, attributes), or text: after white space. */
+const tokens =
+  /[\t\n\f\r ]*(?:<!--(?:-?>|[^]*?(?:--!?>|$))|<[!?/][^>]*>|<([a-z][^\s/>]*)((?:[^"'>]|"[^"]*"|'[^']*')*)>|[^\s<]|<[^a-z!?/])/giy;
 
 /**
  * Where the tag goes in `text` (one character a byte, from the document's first byte): an index, `-1` to leave the
@@ -20,35 +25,34 @@ const rawText = new Set('title script style noscript'.split(' '));
  */
 export function tagPosition(text: string, complete: boolean): number | undefined {
   if (!complete && text.length < 4) return undefined;
-  if (!text) return -1;
   // UTF-16 has a byte order mark, or NULs between its ASCII.
-  if (/^(\xff\xfe|\xfe\xff)|^[^]?\0/.test(text)) return -1;
-  const bom = text.startsWith('\xef\xbb\xbf') ? 3 : 0;
-  let position = bom;
-  let inHead = false;
-  const token = /<!--(?:>|->|[^]*?(?:--!?>|$))|<[!?/][^>]*>|<([a-z][^\s/>]*)((?:[^"'>]|"[^"]*"|'[^']*')*)>/gi;
-  token.lastIndex = bom;
-  for (let match; (match = token.exec(text)); ) {
-    const end = token.lastIndex;
+  if (/^(\xff\xfe|\xfe\xff|[^]?\0)/.test(text)) return -1;
+  let position = text.startsWith('\xef\xbb\xbf') ? 3 : 0;
+  // Until something opens the head, or ends it.
+  let before = true;
+  tokens.lastIndex = position;
+  for (let match; (match = tokens.exec(text)); ) {
+    const end = tokens.lastIndex;
+    const token = match[0].trimStart();
     const name = match[1]?.toLowerCase();
     if (!name) {
-      if (/^<!doctype/i.test(match[0]) && position === bom) position = end;
-      if (/^<\/head/i.test(match[0])) return position;
-      continue;
-    }
-    if (name === 'script' && isInstall(match[2]!)) return -1;
-    if (name === 'head' && !inHead) inHead = true;
-    else if (name !== 'html' || inHead) {
-      if (!headElements.has(name)) return position;
-      if (rawText.has(name)) {
+      if (/^(?!<[!?/])|^<\/head/i.test(token)) return position;
+      if (token[1] === '/') before = false;
+      else if (before && /^<!doctype/i.test(token)) position = end;
+    } else if (before && /^(html|head)$/.test(name)) {
+      position = end;
+      before = name === 'html';
+    } else {
+      if (name === 'script' && isInstall(match[2]!)) return -1;
+      if (!headElements.test(name)) return position;
+      before = false;
+      if (rawText.test(name)) {
         const close = new RegExp(`</${name}[\\s/>]`, 'gi');
         close.lastIndex = end;
         if (!close.test(text)) break;
-        token.lastIndex = close.lastIndex - 1;
+        tokens.lastIndex = close.lastIndex - name.length - 3;
       }
-      continue;
     }
-    position = end;
   }
   return complete || text.length >= lookaheadBytes ? position : undefined;
 }
@@ -56,7 +60,8 @@ export function tagPosition(text: string, complete: boolean): number | undefined
 /** Whether a script's attributes name the install script. */
 function isInstall(attributes: string): boolean {
   const src = /(?:^|[\s"'/])src\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s"'>]+))/i.exec(attributes);
-  return /planktos\/install\.js$/.test((src?.[1] ?? src?.[2] ?? src?.[3] ?? '').trim().replace(/[?#].*/, ''));
+  const url = src?.[1] ?? src?.[2] ?? src?.[3] ?? '';
+  return /^\s*([^?#]*\/)?planktos\/install\.js\s*([?#]|$)/.test(url);
 }
 
 /** Adds the tag to a document that comes in chunks. Holds at most `lookaheadBytes` and one chunk. */
@@ -82,13 +87,14 @@ export class TagInjector {
     if (position === undefined) return [];
     this.#done = true;
     this.#text = '';
-    if (position < 0) return this.#held;
+    const held = this.#held;
+    if (position < 0) return held;
     const out: Uint8Array<ArrayBuffer>[] = [];
-    for (const part of this.#held) {
-      if (position >= 0 && position <= part.length) out.push(part.subarray(0, position), this.#tag, part.subarray(position));
-      else out.push(part);
-      position = position > part.length ? position - part.length : -1;
+    while (held[0] && held[0].length <= position) {
+      position -= held[0].length;
+      out.push(held.shift()!);
     }
-    return out;
+    const [split = new Uint8Array(), ...rest] = held;
+    return [...out, split.subarray(0, position), this.#tag, split.subarray(position), ...rest];
   }
 }
