@@ -62,32 +62,41 @@ function fail(what: string): never {
   throw new Error('manifest: bad ' + what);
 }
 
-/** What a value has to be. The checks of a format are values themselves, so that the format can be read off them. */
+/**
+ * What a value has to be. The checks of a format are values themselves, so that the format can be read off them; that
+ * making one has no effect is told to the bundler, so that who parses no manifest does not carry it.
+ */
 type Check = (value: unknown) => boolean;
 
 const text =
+  /* @__NO_SIDE_EFFECTS__ */
   (pattern = /(?:)/): Check =>
   (value) =>
     typeof value === 'string' && pattern.test(value);
 const index =
+  /* @__NO_SIDE_EFFECTS__ */
   (max = Number.MAX_SAFE_INTEGER, min = 0): Check =>
   (value) =>
     Number.isSafeInteger(value) && (value as number) >= min && (value as number) <= max;
 const list =
+  /* @__NO_SIDE_EFFECTS__ */
   (item: Check, least = 0): Check =>
   (value) =>
     Array.isArray(value) && value.length >= least && value.every(item);
 const tuple =
+  /* @__NO_SIDE_EFFECTS__ */
   (...items: Check[]): Check =>
   (value) =>
     Array.isArray(value) && value.length === items.length && items.every((item, i) => item(value[i]));
 const isRecord = (value: unknown): value is Record<string, unknown> =>
   typeof value === 'object' && value !== null && !Array.isArray(value);
 const record =
+  /* @__NO_SIDE_EFFECTS__ */
   (fields: Record<string, Check>): Check =>
   (value) =>
     isRecord(value) && Object.entries(fields).every(([name, field]) => field(value[name]));
 const optional =
+  /* @__NO_SIDE_EFFECTS__ */
   (check: Check): Check =>
   (value) =>
     value === undefined || check(value);
