@@ -425,6 +425,9 @@ func (c *countingFS) Open(name string) (fs.File, error) {
 	return c.FS.Open(name)
 }
 
+// Stat keeps looking at the tree apart from reading it.
+func (c *countingFS) Stat(name string) (fs.FileInfo, error) { return fs.Stat(c.FS, name) }
+
 // TestHandlerUnpackable makes the tree unpackable while it is served: what was packed is served on, and the tree is not
 // read again for every request.
 func TestHandlerUnpackable(t *testing.T) {
