@@ -50,16 +50,10 @@ export function startHost(options: EngineOptions): EngineHandle {
   }
 
   function startInPage(): void {
-    let handler: ((message: FromHost) => void) | undefined;
-    const early: FromHost[] = [];
-    // A turn later, as from a worker; order is kept.
-    deliver = (message) => queueMicrotask(() => (handler ? handler(message) : early.push(message)));
+    // Each a turn later, as from a worker; order is kept.
     startCore({
       post: (message) => queueMicrotask(() => receive(message)),
-      listen(listener) {
-        handler = listener;
-        for (const message of early.splice(0)) listener(message);
-      },
+      listen: (handler) => (deliver = (message) => queueMicrotask(() => handler(message))),
     });
     receive({ type: 'ready' });
   }

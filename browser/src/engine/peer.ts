@@ -50,6 +50,7 @@ const highWaterBytes = 512 * 1024;
 /** a peer that lets this much pile up does not read */
 const maxBufferedBytes = 8 * 1024 * 1024;
 const handshakeMs = 15_000;
+const tellMs = 3_000;
 const keepAliveMs = 60_000;
 const silenceMs = 150_000;
 /** WebTorrent and libtorrent accept no more hashes a message: 512 and a proof */
@@ -60,7 +61,7 @@ export class Peer {
   id = '';
   readonly link: Link;
   pieces: Bitfield;
-  /** it has said what it holds */
+  /** it has said what it holds, or is taken to hold nothing, having had the time to say so */
   told = false;
   /** its handshake is in and the swarm took it */
   accepted = false;
@@ -185,6 +186,7 @@ export class Peer {
       this.close();
       return [];
     }
+    if (now - this.#startMs > tellMs) this.told ||= this.ready;
     if (now - this.#sentMs > keepAliveMs) this.send({ type: 'keepAlive' });
     if (this.outstanding.size === 0 || now - this.#blockMs < stallMs(this.pace)) return [];
     this.stalled = true;

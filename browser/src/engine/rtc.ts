@@ -78,7 +78,7 @@ export type OnLink = (link: Link) => void;
 /**
  * One side of the way between core and host, as the core sees it: `post` and `postMessage` of the dedicated worker, or
  * plain calls where the core runs in the page (so that a channel which cannot be transferred is passed as it is).
- * Messages that arrive before `listen` are kept by whoever implements it.
+ * The core calls `listen` synchronously, before anything can arrive.
  */
 export interface HostPort {
   post(message: ToHost): void;
