@@ -13,7 +13,7 @@ import type { Client, Site } from './site.ts';
 import { isAltered } from './site.ts';
 import type { Snapshot } from './snapshots.ts';
 import type { Delivery } from './streams.ts';
-import { collect, deliveryOf, streamOf, within } from './streams.ts';
+import { collect, cut, deliveryOf, streamOf, within } from './streams.ts';
 
 /** One request for a file of a snapshot. */
 interface Job {
@@ -170,8 +170,15 @@ async function fromOrigin(site: Site, job: Job): Promise<Response> {
   const client = event.clientId;
   const askedMs = performance.now();
   const response = await ask(site, event, path);
+  const length = response.headers.has('content-encoding') ? null : response.headers.get('content-length');
   // A range of what the origin has: its own business, and the media element's, which checks that it stays the same.
-  if (event.request.headers.has('range') && !active) return response;
+  if (event.request.headers.has('range') && !active) {
+    // A host that knows no ranges sends the whole: the range is cut out of it as it passes.
+    const cuttable = range && response.status === 200 && response.body && Number(length) === row[2];
+    if (!cuttable) return response;
+    const part = cut(deliveryOf(response.body as ReadableStream<Uint8Array<ArrayBuffer>>), range);
+    return answer(streamOf(event, client, part), new Headers(response.headers), row[2], range);
+  }
   const openedMs = performance.now();
   if (!isWhole(response)) {
     // The page's snapshot still has what its path has lost.
@@ -179,9 +186,7 @@ async function fromOrigin(site: Site, job: Job): Promise<Response> {
   }
   const arrival: Arrival = { response, rows, snapshot, path, client };
   if (!active) {
-    const length = response.headers.get('content-length');
-    const plain = length && !response.headers.has('content-encoding');
-    const other = plain && rows.every(([, , size]) => size !== Number(length));
+    const other = length && rows.every(([, , size]) => size !== Number(length));
     if (!other) return capture(site, event, path, arrival);
     await mismatched(site, snapshot, path);
     return (await fromCopy(site, job)) ?? response;

@@ -1,4 +1,5 @@
 /** Bodies that stream through the worker: with back-pressure, and kept alive while they do. */
+import type { ByteRange } from '../shared/ranges.ts';
 import { post } from './clients.ts';
 
 /** A body in order, as it comes. Not to be read concurrently. */
@@ -68,6 +69,25 @@ export function deliveryOf(stream: ReadableStream<Uint8Array<ArrayBuffer>>): Del
   return {
     next: async () => (await reader.read()).value,
     cancel: () => void reader.cancel().catch(() => {}),
+  };
+}
+
+/** The bytes [start, end) of a delivery. What comes after them is not waited for. */
+export function cut(source: Delivery, { start, end }: ByteRange): Delivery {
+  let at = 0;
+  return {
+    async next() {
+      while (at < end) {
+        const chunk = await source.next();
+        if (!chunk) throw new Error('the body is shorter than its length');
+        const part = chunk.subarray(Math.max(0, start - at), end - at);
+        at += chunk.length;
+        if (part.length) return part;
+      }
+      source.cancel();
+      return undefined;
+    },
+    cancel: () => source.cancel(),
   };
 }
 
