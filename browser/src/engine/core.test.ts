@@ -456,6 +456,17 @@ test('in a crowd that has nothing, with offload, a request waits a little for th
   assert.deepEqual((await got).data, site.files[0]!.data);
 });
 
+test('in an outage a request waits for peers as long as it may, whoever is there', async (t) => {
+  const site = await makeSite([noise(20_000, 1)], { policy: { mode: 'auto', prefer: 'offload' } });
+  const [a, b] = await visitors(t, site, [], []);
+  connect(a!, b!);
+  await b!.until(() => b!.connections === 1);
+  t.mock.method(Math, 'random', () => 0);
+  const before = performance.now();
+  assert.equal((await b!.get(site.files[0]!, { peersOnly: true, deadlineMs: 100 }).got).verdict, 'decline');
+  assert.ok(performance.now() - before >= 95);
+});
+
 test('forgetting a snapshot closes its peers', async (t) => {
   const site = await makeSite([noise(100, 1)]);
   const [a] = await visitors(t, site, [0]);

@@ -13,11 +13,12 @@ import { nameOf, openDirectory, openStore, type ContentId, type Store } from '..
 import { openParts, sweepParts, type Parts } from '../store/part.ts';
 import { protocol, type EngineSnapshot, type FromEngine, type ToEngine } from '../shared/messages.ts';
 import type { Policy } from '../shared/manifest.ts';
-import { decide } from '../shared/scheduler.ts';
-import type { Bytes } from '../shared/wire.ts';
+import { blockBytes, type Bytes } from '../shared/wire.ts';
+import { Admission, type AdmissionOwner, type Get, type Supply } from './admission.ts';
 import { hex } from './bytes.ts';
 import { createConnector } from './connector.ts';
 import { Download, windowBytes, type DownloadOwner } from './download.ts';
+import { Downloads } from './downloads.ts';
 import { Library } from './library.ts';
 import type { Peer } from './peer.ts';
 import { Request, type Source } from './request.ts';
@@ -39,46 +40,30 @@ export interface Environment {
   createConnector: CreateConnector;
 }
 
-type Get = Extract<ToEngine, { type: 'get' }>;
 type Post = (message: FromEngine, transfer?: ArrayBuffer[]) => void;
-
-/** A request that waits for peers to be found. */
-interface Waiting {
-  get: Get;
-  dueMs: number;
-  timer: ReturnType<typeof setTimeout>;
-  /** everybody is connected, and somebody may fetch it meanwhile and give it on */
-  hoping: boolean;
-}
 
 const tickMs = 200;
 /** everything is looked at again at most so often */
 const pumpGapMs = 5;
-/** In a crowd in which nobody has a content, each asks the origin for it after a random time up to this. */
-const hopeMs = 500;
 const assemblyBytes = 32 << 20;
-const maxDownloads = 64;
-/** downloads that nobody waits for, kept for what they hold */
-const maxIdle = 16;
-const maxWaiting = 256;
 const maxBanned = 1000;
 /** connections to keep while nothing is wanted, for what the next page will want */
 const idlePeers = 4;
 
-export class Core implements SwarmOwner, DownloadOwner {
+export class Core implements SwarmOwner, DownloadOwner, AdmissionOwner {
   readonly tree: Tree;
   readonly fetch: Fetch;
   readonly memory = { left: assemblyBytes };
   readonly peerId: Bytes;
+  connections = 0;
 
   readonly #environment: Environment;
   readonly #connector: Connector & { onHost(message: FromHost): void };
   readonly #sites = new Sites();
   readonly #swarms = new Map<string, Swarm>();
-  readonly #downloads = new Map<string, Promise<Download | undefined>>();
-  readonly #open = new Set<Download>();
+  readonly #downloads = new Downloads((content) => this.#openDownload(content));
+  readonly #admission = new Admission(this);
   readonly #requests = new Map<number, Request>();
-  readonly #waiting = new Map<number, Waiting>();
   readonly #banned = new Set<string>();
   #library: Library | undefined;
   #parts: Parts | undefined;
@@ -88,7 +73,6 @@ export class Core implements SwarmOwner, DownloadOwner {
   #post: Post = () => {};
   #port: MessagePort | undefined;
   #uploaded = 0;
-  #connections = 0;
   #timer: ReturnType<typeof setInterval> | undefined;
   #pumping = false;
   #pumpedMs = -Infinity;
@@ -128,7 +112,7 @@ export class Core implements SwarmOwner, DownloadOwner {
     this.#port = port;
     this.#post = (message, transfer = []) => port.postMessage(message, transfer);
     port.onmessage = (event) => this.#receive(event.data as ToEngine);
-    this.#post({ type: 'status', connections: this.#connections });
+    this.#post({ type: 'status', connections: this.connections });
   }
 
   #receive(message: ToEngine): void {
@@ -190,7 +174,7 @@ export class Core implements SwarmOwner, DownloadOwner {
     let swarm = this.#swarms.get(torrent.infoHash);
     if (!swarm) this.#swarms.set(torrent.infoHash, (swarm = new Swarm(this, torrent)));
     for (const content of this.#library?.contents() ?? []) swarm.hold(content, 0, content.size);
-    for (const download of this.#open) this.#holdPieces(swarm, download);
+    for (const download of this.#downloads) this.#holdPieces(swarm, download);
     this.changed();
   }
 
@@ -223,37 +207,19 @@ export class Core implements SwarmOwner, DownloadOwner {
   // Requests
 
   #get(get: Get): void {
-    const { id, content, start, end } = get;
-    const dueMs = this.now() + get.deadlineMs;
-    const known = this.#waiting.has(id) || this.#requests.has(id);
-    const sound = start >= 0 && start < end && end <= content.size;
-    if (known || !sound || this.#waiting.size >= maxWaiting) {
-      this.#post({ type: 'decline', id });
-      return;
-    }
-    const timer = setTimeout(() => this.#settle(id, 'decline'), Math.max(0, get.deadlineMs));
-    this.#waiting.set(id, { get, dueMs, timer, hoping: false });
+    if (this.#requests.has(get.id)) return this.decline(get.id);
+    this.#admission.add(get);
     this.#startTicking();
     // Joins first: somebody has to be looked for before it can be said that nobody is coming.
     this.changed();
   }
 
-  /** Decides on a request that waits, if that can be done now. */
-  #evaluate(id: number): void {
-    const waiting = this.#waiting.get(id);
-    if (!waiting || !this.#library) return;
-    const { get, dueMs } = waiting;
-    const { content, start, end, peersOnly } = get;
-    const running = this.#running(content);
-    if (this.#library.has(content) || running?.requests.size || running?.complete) {
-      this.#settle(id, 'accept');
-      return;
-    }
+  supply({ content, start, end }: Get): Supply | 'accept' | 'decline' | undefined {
+    if (!this.#library) return undefined;
+    const running = this.#downloads.get(content);
+    if (this.#library.has(content) || running?.requests.size || running?.complete) return 'accept';
     const torrent = this.#sites.torrentOf(nameOf(content));
-    if (!torrent) {
-      this.#settle(id, 'decline');
-      return;
-    }
+    if (!torrent) return 'decline';
     const { pieceLength } = torrent;
     let bytes = 0;
     let covered = 0;
@@ -267,42 +233,19 @@ export class Core implements SwarmOwner, DownloadOwner {
       if (!holders || holders.length > 0) covered += size;
       for (const peer of holders ?? []) peers.add(peer);
     }
-    const verdict = decide({
-      bytes,
-      covered,
-      peers: [...peers].map((peer) => ({ pace: peer.pace, queued: peer.outstanding.size * 16384 })),
-      coming: this.#coming() || this.#hope(waiting),
-      deadlineMs: dueMs - this.now(),
-      prefer: this.#policy.prefer,
-      peersOnly,
-    });
-    if (verdict !== 'wait') this.#settle(id, verdict);
+    const offers = [...peers].map((peer) => ({ pace: peer.pace, queued: peer.outstanding.size * blockBytes }));
+    return { bytes, covered, peers: offers };
   }
 
-  /** 1 while one of the peers that are here may yet fetch the content from the origin, with `offload`; 0 if not. */
-  #hope(waiting: Waiting): number {
-    const { get, hoping } = waiting;
-    if (this.#connections === 0 || this.#policy.prefer === 'speed') return 0;
-    if (!hoping) {
-      waiting.hoping = true;
-      clearTimeout(waiting.timer);
-      const leftMs = Math.min(hopeMs * Math.random(), waiting.dueMs - this.now());
-      waiting.timer = setTimeout(() => this.#settle(get.id, 'decline'), Math.max(0, leftMs));
-    }
-    return 1;
+  decline(id: number): void {
+    this.#post({ type: 'decline', id });
   }
 
-  #settle(id: number, verdict: 'accept' | 'decline'): void {
-    const waiting = this.#waiting.get(id);
-    if (!waiting) return;
-    clearTimeout(waiting.timer);
-    this.#waiting.delete(id);
-    if (verdict === 'decline') this.#post({ type: 'decline', id });
-    else void this.#accept(waiting);
+  accept(get: Get, dueMs: number): void {
+    void this.#accept(get, dueMs);
   }
 
-  async #accept({ get, dueMs }: Waiting): Promise<void> {
-    const { id, content, path, start, end, peersOnly } = get;
+  async #accept({ id, content, path, start, end, peersOnly }: Get, dueMs: number): Promise<void> {
     let download: Download | undefined;
     const request = new Request({
       id,
@@ -315,17 +258,17 @@ export class Core implements SwarmOwner, DownloadOwner {
       done: () => {
         if (this.#requests.get(id) === request) this.#requests.delete(id);
         download?.detach(request);
-        this.#dropIdle();
+        for (const idle of this.#downloads.surplus()) this.#closeDownload(idle);
       },
     });
     this.#requests.set(id, request);
-    download = this.#library?.has(content) ? undefined : await this.#download(content);
+    download = this.#library?.has(content) ? undefined : await this.#downloads.open(content);
     // Cancelled, or replaced by a new worker's, while the part was opened.
     if (this.#requests.get(id) !== request) return;
     const held = this.#library?.has(content);
     if (!held && (!download || download.closed)) {
       this.#requests.delete(id);
-      this.#post({ type: 'decline', id });
+      this.decline(id);
       return;
     }
     this.#post({ type: 'accept', id });
@@ -335,9 +278,7 @@ export class Core implements SwarmOwner, DownloadOwner {
   }
 
   #cancel(id: number): void {
-    const waiting = this.#waiting.get(id);
-    if (waiting) clearTimeout(waiting.timer);
-    this.#waiting.delete(id);
+    this.#admission.cancel(id);
     this.#requests.get(id)?.cancel();
   }
 
@@ -370,46 +311,15 @@ export class Core implements SwarmOwner, DownloadOwner {
 
   // Downloads
 
-  #running(content: ContentId): Download | undefined {
-    for (const download of this.#open) if (nameOf(download.content) === nameOf(content)) return download;
-    return undefined;
-  }
-
-  #download(content: ContentId): Promise<Download | undefined> {
-    const name = nameOf(content);
-    let opening = this.#downloads.get(name);
-    if (!opening) {
-      opening = this.#openDownload(content).catch(() => undefined);
-      this.#downloads.set(name, opening);
-      void opening.then((download) => {
-        if (!download && this.#downloads.get(name) === opening) this.#downloads.delete(name);
-      });
-    }
-    return opening;
-  }
-
-  async #openDownload({ hash, size }: ContentId): Promise<Download | undefined> {
-    const content = { hash, size };
+  async #openDownload(content: ContentId): Promise<Download | undefined> {
     const torrent = this.#sites.torrentOf(nameOf(content));
-    if (!torrent || this.#downloads.size >= maxDownloads) return undefined;
-    const part = await this.#parts?.open(content);
-    if (!part) return undefined;
-    const download = new Download(this, content, torrent.pieceLength, part);
-    this.#open.add(download);
-    return download;
+    const part = torrent && (await this.#parts?.open(content));
+    return part && new Download(this, content, torrent.pieceLength, part);
   }
 
   #forgetDownload(download: Download): void {
-    this.#open.delete(download);
-    this.#downloads.delete(nameOf(download.content));
+    this.#downloads.forget(download);
     if (!this.#library?.has(download.content)) this.#release(download.content);
-  }
-
-  /** Drops the downloads that nobody waits for, the longest idle first. */
-  #dropIdle(): void {
-    const idle = [...this.#open].filter((download) => download.requests.size === 0 && download.idleMs > 0);
-    idle.sort((a, b) => a.idleMs - b.idleMs);
-    for (const download of idle.slice(0, Math.max(0, idle.length - maxIdle))) this.#closeDownload(download);
   }
 
   #closeDownload(download: Download): void {
@@ -436,8 +346,7 @@ export class Core implements SwarmOwner, DownloadOwner {
   }
 
   downloads(): Iterable<Download> {
-    const due = (download: Download) => Math.min(...Array.from(download.requests, (request) => request.dueMs));
-    return [...this.#open].filter((download) => download.requests.size > 0).sort((a, b) => due(a) - due(b));
+    return this.#downloads.wanted();
   }
 
   holders(content: ContentId, offset: number): number {
@@ -455,7 +364,7 @@ export class Core implements SwarmOwner, DownloadOwner {
   }
 
   /** How many peers could yet serve us: not connected yet, silent as yet, or choking us for now. */
-  #coming(): number {
+  coming(): number {
     let coming = 0;
     for (const [infoHash, swarm] of this.#swarms) {
       coming += this.#connector.coming(infoHash);
@@ -513,7 +422,7 @@ export class Core implements SwarmOwner, DownloadOwner {
   }
 
   async bytes(content: ContentId, start: number, end: number): Promise<Bytes | undefined> {
-    const download = this.#running(content);
+    const download = this.#downloads.get(content);
     if (download && download.available(start) >= end) {
       const data = await download.read(start, end);
       if (data) return data;
@@ -522,7 +431,7 @@ export class Core implements SwarmOwner, DownloadOwner {
   }
 
   async layer(content: ContentId, pieceLength: number): Promise<Bytes | undefined> {
-    const download = this.#running(content);
+    const download = this.#downloads.get(content);
     if (download?.layer && download.pieceLength === pieceLength) return download.layer;
     return this.#library?.layer(content, pieceLength);
   }
@@ -532,9 +441,9 @@ export class Core implements SwarmOwner, DownloadOwner {
   }
 
   connected(peer: Peer, connected: boolean): void {
-    this.#connections += connected ? 1 : -1;
+    this.connections += connected ? 1 : -1;
     this.#post({ type: 'peer', id: peer.id, connected });
-    this.#post({ type: 'status', connections: this.#connections });
+    this.#post({ type: 'status', connections: this.connections });
   }
 
   /** Looks again at everything that may go on now; once for all changes of a moment. */
@@ -550,7 +459,7 @@ export class Core implements SwarmOwner, DownloadOwner {
     this.#pumping = false;
     this.#pumpedMs = this.now();
     this.#joinSwarms();
-    for (const id of [...this.#waiting.keys()]) this.#evaluate(id);
+    this.#admission.look();
     for (const swarm of this.#swarms.values()) swarm.fill();
   }
 
@@ -561,8 +470,8 @@ export class Core implements SwarmOwner, DownloadOwner {
     for (const [infoHash, swarm] of this.#swarms) {
       const { torrent } = swarm;
       const wanted =
-        [...this.#waiting.values()].some(({ get }) => torrent.get(nameOf(get.content))) ||
-        [...this.#open].some((download) => download.requests.size > 0 && torrent.get(nameOf(download.content)));
+        [...this.#admission.contents()].some((content) => torrent.get(nameOf(content))) ||
+        this.#downloads.wanted().some(({ content }) => torrent.get(nameOf(content)));
       if (!wanted && swarm.have.count === 0) continue;
       this.#connector.join({ infoHash, ...this.#sites.meeting(infoHash), progress: () => swarm.progress });
       const enough = wanted ? maxPeers : swarm.have.count < torrent.pieces ? idlePeers : 0;
@@ -571,12 +480,13 @@ export class Core implements SwarmOwner, DownloadOwner {
   }
 
   #cancelAll(): void {
-    for (const id of [...this.#waiting.keys(), ...this.#requests.keys()]) this.#cancel(id);
+    this.#admission.cancelAll();
+    for (const request of [...this.#requests.values()]) request.cancel();
   }
 
   #stop(): void {
     this.#cancelAll();
-    for (const download of [...this.#open]) this.#closeDownload(download);
+    for (const download of this.#downloads) this.#closeDownload(download);
     for (const swarm of this.#swarms.values()) swarm.close();
   }
 
@@ -585,12 +495,12 @@ export class Core implements SwarmOwner, DownloadOwner {
   }
 
   #tick(): void {
-    let busy = this.#waiting.size > 0 || this.#requests.size > 0;
+    let busy = this.#admission.busy || this.#requests.size > 0;
     for (const swarm of this.#swarms.values()) {
       swarm.tick();
       busy ||= swarm.peers.size > 0;
     }
-    for (const download of [...this.#open]) download.tick();
+    for (const download of this.#downloads) download.tick();
     if (this.#uploaded > 0) this.#post({ type: 'count', origin: 0, peers: 0, uploaded: this.#uploaded });
     this.#uploaded = 0;
     this.changed();
