@@ -54,6 +54,8 @@ test('decisions', () => {
   const cases: [string, Partial<Offer>, 'accept' | 'wait' | 'decline'][] = [
     ['in time', {}, 'accept'],
     ['too late', { deadlineMs: 149 }, 'decline'],
+    ['later than the deadline, offload', { deadlineMs: 10, prefer: 'offload' }, 'accept'],
+    ['much too late, offload', { deadlineMs: 10, prefer: 'offload', bytes: 2e6, covered: 2e6 }, 'decline'],
     ['two peers are faster', { deadlineMs: 149, peers: [quick, quick] }, 'accept'],
     ['a busy peer', { peers: [{ ...quick, queued: 100_000 }] }, 'decline'],
     ['half of it', { covered: 50_000 }, 'accept'],

@@ -51,6 +51,9 @@ export function stallMs(pace: Pace): number {
   return Math.min(6000, Math.max(700, 4 * (pace.latencyMs || unknownPace.latencyMs)));
 }
 
+/** With `offload` peers may take so long for what the origin would bring sooner. */
+const offloadMs = 2000;
+
 /** What a request would meet. */
 export interface Offer {
   /** bytes asked for */
@@ -63,22 +66,24 @@ export interface Offer {
   coming: number;
   /** time left to decide */
   deadlineMs: number;
-  /** `offload` waits for connections in the making, `speed` does not */
+  /** `offload` waits for connections in the making and bears with slow peers, `speed` does not */
   prefer: 'speed' | 'offload';
   peersOnly: boolean;
 }
 
 /**
  * Whether to take a request on: `accept` if peers hold at least half of it and would be done by the deadline (the web
- * seed does the rest), `wait` if they may later, `decline` if the page is better off with the origin. Without an
- * origin (`peersOnly`) any peer that holds all of it will do.
+ * seed does the rest), `wait` if they may later, `decline` if the page is better off with the origin. With `offload`
+ * they have some time after the deadline, too: a crowd that was long in coming would else be turned away at once.
+ * Without an origin (`peersOnly`) any peer that holds all of it will do.
  */
 export function decide(offer: Offer): 'accept' | 'wait' | 'decline' {
   if (offer.peersOnly) {
     if (offer.covered === offer.bytes) return 'accept';
     return offer.deadlineMs > 0 ? 'wait' : 'decline';
   }
-  if (offer.covered * 2 >= offer.bytes && estimateMs(offer) <= offer.deadlineMs) return 'accept';
+  const limitMs = Math.max(offer.deadlineMs, offer.prefer === 'offload' ? offloadMs : 0);
+  if (offer.covered * 2 >= offer.bytes && estimateMs(offer) <= limitMs) return 'accept';
   const patient = offer.prefer === 'offload' && offer.coming > 0;
   return patient && offer.deadlineMs > 0 ? 'wait' : 'decline';
 }
@@ -104,7 +109,7 @@ export function seedNow(
   piece: { holders: number; idleMs: number; originMs: number },
   prefer: 'speed' | 'offload',
 ): boolean {
-  const patience = Math.min(2000, Math.max(250, piece.originMs)) + (prefer === 'offload' ? 2000 : 0);
+  const patience = Math.min(2000, Math.max(250, piece.originMs)) + (prefer === 'offload' ? offloadMs : 0);
   return piece.holders === 0 || piece.idleMs > patience;
 }
 
