@@ -21,7 +21,6 @@ button { font: inherit; padding: .5em 1em }
 progress { width: 100% }
 [hidden] { display: none }
 </style>
-<script src="${script}"></script>
 <main>
 <p role="status" id="s">This site’s server does not answer. Asking other visitors for the page…</p>
 <progress id="p" aria-label="Loading"></progress>
@@ -37,6 +36,7 @@ fetch('', { headers: { '${loaderHeader}': '1' } }).then((r) => {
   b.focus();
 });
 </script>
+<script src="${script}"></script>
 `;
 
 /** The loader, if peers may have a document for this path. */

@@ -44,6 +44,7 @@ export async function navigation(site: Site, event: FetchEvent, path: string): P
   const first = await within(patienceMs, asking.catch(() => undefined));
   await begun;
   if (!first || first.status >= 500) {
+    site.snapshots.originDown = true;
     const instead =
       (await documentFor(site, path, true)) ?? (event.request.destination === 'document' && (await loader(site, path)));
     if (instead) return instead;

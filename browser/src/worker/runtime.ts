@@ -18,7 +18,7 @@ export async function keepScripts(site: Site): Promise<void> {
 
 export async function runtimeScript(site: Site, { request }: FetchEvent, path: string): Promise<Response> {
   const fetching = fetch(request);
-  const response = await within(patienceMs, fetching.catch(() => undefined));
+  const response = await within(site.snapshots.originDown ? 0 : patienceMs, fetching.catch(() => undefined));
   if (response && response.status < 500) return response;
   return (await site.records.script(site.scope + path)) ?? fetching;
 }
