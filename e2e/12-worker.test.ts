@@ -142,7 +142,7 @@ for (const [kind, browser] of browsers) {
       });
     });
 
-    test('the original's worker is replaced, and what it stored is gone', { timeout: 60_000 }, async (t) => {
+    test('an original worker is replaced, and what it stored is gone', { timeout: 60_000 }, async (t) => {
       const site = await makeSite(t, { pictureSide: 48, large: false });
       await pack(site.dir, '--inject');
       const host = await origin(t, await staticHost(t, site.dir));
