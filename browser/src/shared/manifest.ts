@@ -63,72 +63,58 @@ function fail(what: string): never {
 }
 
 /**
- * What a value has to be. The checks of a format are values themselves, so that the format can be read off them; that
- * making one has no effect is told to the bundler, so that who parses no manifest does not carry it.
+ * What a value has to be: a string that matches, an array of such values, an object with such fields (and others), or
+ * whatever a function says. The format can be read off its shape, which is plain data: a bundle that parses no manifest
+ * leaves it out.
  */
-type Check = (value: unknown) => boolean;
+type Shape = RegExp | [Shape] | { [field: string]: Shape } | ((value: unknown) => boolean);
 
-const text =
-  /* @__NO_SIDE_EFFECTS__ */
-  (pattern = /(?:)/): Check =>
-  (value) =>
-    typeof value === 'string' && pattern.test(value);
-const index =
-  /* @__NO_SIDE_EFFECTS__ */
-  (max = Number.MAX_SAFE_INTEGER, min = 0): Check =>
-  (value) =>
-    Number.isSafeInteger(value) && (value as number) >= min && (value as number) <= max;
-const list =
-  /* @__NO_SIDE_EFFECTS__ */
-  (item: Check, least = 0): Check =>
-  (value) =>
-    Array.isArray(value) && value.length >= least && value.every(item);
-const tuple =
-  /* @__NO_SIDE_EFFECTS__ */
-  (...items: Check[]): Check =>
-  (value) =>
-    Array.isArray(value) && value.length === items.length && items.every((item, i) => item(value[i]));
-const isRecord = (value: unknown): value is Record<string, unknown> =>
-  typeof value === 'object' && value !== null && !Array.isArray(value);
-const record =
-  /* @__NO_SIDE_EFFECTS__ */
-  (fields: Record<string, Check>): Check =>
-  (value) =>
-    isRecord(value) && Object.entries(fields).every(([name, field]) => field(value[name]));
-const optional =
-  /* @__NO_SIDE_EFFECTS__ */
-  (check: Check): Check =>
-  (value) =>
-    value === undefined || check(value);
+const isRecord = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null;
 
-const hash = text(/^[\da-f]{64}$/);
-/** A name is a token and a value a ByteString (Fetch), so that `new Headers` never throws on a rule. */
-const fields: Check = (value) =>
-  isRecord(value) &&
-  Object.entries(value).every(
-    ([name, field]) => /^[\w!#$%&'*+.^`|~-]+$/.test(name) && text(/^[\t\x20-\x7e\x80-\xff]*$/)(field),
-  );
+function fits(shape: Shape, value: unknown): boolean {
+  if (typeof shape === 'function') return shape(value);
+  if (shape instanceof RegExp) return typeof value === 'string' && shape.test(value);
+  if (Array.isArray(shape)) return Array.isArray(value) && value.every((item) => fits(shape[0], item));
+  return isRecord(value) && Object.entries(shape).every(([field, inner]) => fits(inner, value[field]));
+}
 
-const isRoot = record({
+const hash = /^[\da-f]{64}$/;
+const isIndex = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0;
+const isOptionalText = (value: unknown): boolean => value === undefined || typeof value === 'string';
+
+const rootShape: Shape = {
   snapshot: hash,
-  policy: record({ mode: text(/^(auto|ask|off)$/), prefer: text(/^(speed|offload)$/) }),
+  policy: { mode: /^(auto|ask|off)$/, prefer: /^(speed|offload)$/ },
   // The site's own host is named by a path; `//host` would be another.
-  trackers: list(text(/^(wss?:\/\/[^/]|\/(?!\/))/)),
-  ice: list(
-    record({ urls: list(text(/^(stun|turn)s?:./), 1), username: optional(text()), credential: optional(text()) }),
-  ),
-  webSeeds: list(text(/^https?:\/\/[^/].*\/$/)),
-  torrent: record({
-    infoHash: text(/^[\da-f]{40}$/),
+  trackers: [/^(wss?:\/\/[^/]|\/(?!\/))/],
+  ice: [
+    {
+      urls: (urls) => fits([/^(stun|turn)s?:./], urls) && (urls as string[]).length > 0,
+      username: isOptionalText,
+      credential: isOptionalText,
+    },
+  ],
+  webSeeds: [/^https?:\/\/[^/].*\/$/],
+  torrent: {
+    infoHash: /^[\da-f]{40}$/,
     infoHashV2: hash,
-    pieceLength: (value) => index(1 << 24, 1 << 14)(value) && Number.isInteger(Math.log2(value as number)),
-    pieces: index(maxPieces),
-  }),
+    pieceLength: (value) => isIndex(value) && value >= 1 << 14 && value <= 1 << 24 && !(value & (value - 1)),
+    pieces: (value) => isIndex(value) && value <= maxPieces,
+  },
   copies: (value) => typeof value === 'boolean',
-  headers: list(tuple(text(), fields)),
-});
-// Lone surrogates have no UTF-8, so no place in the order.
-const isRow = tuple(text(/^\P{Cs}*$/u), hash, index(), index());
+  headers: [
+    {
+      length: (value) => value === 2,
+      0: /(?:)/,
+      1: (fields) =>
+        isRecord(fields) && !Array.isArray(fields) && Object.entries(fields).every((field) => fits(fieldShape, field)),
+    },
+  ],
+};
+/** A name is a token and a value a ByteString (Fetch), so that `new Headers` never throws on a rule. */
+const fieldShape: Shape = { 0: /^[\w!#$%&'*+.^`|~-]+$/, 1: /^[\t\x20-\x7e\x80-\xff]*$/ };
+/** Of either table. Lone surrogates have no UTF-8, so no place in the order. */
+const rowShape: Shape = { length: (value) => value === 4, 0: /^\P{Cs}*$/u, 1: hash, 2: isIndex, 3: isIndex };
 
 function parseDocument(source: string): Record<string, unknown> {
   // A UTF-16 code unit is never more than a byte's worth short: what passes here is bounded, whatever its encoding.
@@ -139,7 +125,7 @@ function parseDocument(source: string): Record<string, unknown> {
 
 /** Checks the rows of either table: shape, order, and that contents lie within the torrent. */
 function parseRows<Row extends FileRow | ShardRow>(value: unknown, { pieceLength, pieces }: Torrent): Row[] {
-  if (!list(isRow)(value)) fail('row');
+  if (!fits([rowShape], value)) fail('row');
   const rows = value as Row[];
   rows.forEach(([path, , size, piece], i) => {
     if (size ? piece + Math.ceil(size / pieceLength) > pieces : piece) fail(`piece of ${path}`);
@@ -154,14 +140,14 @@ const parseFiles = (value: unknown, torrent: Torrent) =>
 /** Parses `planktos/manifest.json`. Throws if it is to be refused whole; rows with a bad path are left out. */
 export function parseRoot(source: string): Root {
   const document = parseDocument(source);
-  if (!isRoot(document)) fail('root');
+  if (!fits(rootShape, document)) fail('root');
   const root = document as unknown as Root;
   const { files, shards, torrent } = root;
   if ((files === undefined) === (shards === undefined)) fail('table');
   if (files !== undefined) root.files = parseFiles(files, torrent);
   else {
     const rows = parseRows<ShardRow>(shards, torrent);
-    if (rows[0]?.[0] !== '' || rows.some(([, , size]) => !index(maxManifestBytes, 1)(size))) fail('shards');
+    if (rows[0]?.[0] !== '' || rows.some(([, , size]) => !size || size > maxManifestBytes)) fail('shards');
   }
   return root;
 }
