@@ -23,7 +23,7 @@ async function visitors(t: TestContext, site: Site, ...held: number[][]): Promis
 
 /** Waits until `count` peers hold the site's first file and have unchoked the visitor. */
 async function served(visitor: Visitor, site: Site, count = 1): Promise<void> {
-  await visitor.until(() => visitor.core.holders(site.files[0]!.content, 0) === count);
+  await visitor.until(() => visitor.core.holders(site.files[0]!.content, 0).count === count);
 }
 
 /** A peer played by the test, message by message. */
@@ -497,10 +497,10 @@ test('what is being fetched is given on at once, in pieces of another torrent to
   connect(a!, b!);
   connect(b!, c!, other);
   b!.consume = false;
-  await b!.until(() => b!.core.holders(old.files[1]!.content, 0) === 1);
+  await b!.until(() => b!.core.holders(old.files[1]!.content, 0).count === 1);
   const stopped = b!.get(old.files[1]!, { start: 0, end: 20 * pieceLength });
   await b!.until(() => b!.counts.peers === 20 * pieceLength);
-  await c!.until(() => c!.core.holders(renewed.files[0]!.content, 19 * pieceLength) === 1);
+  await c!.until(() => c!.core.holders(renewed.files[0]!.content, 19 * pieceLength).count === 1);
   const got = await c!.get(renewed.files[0]!, { end: 20 * pieceLength }).got;
   assert.deepEqual(got.data, data.slice(0, 20 * pieceLength));
   assert.deepEqual(c!.counts, { origin: 0, peers: 20 * pieceLength, uploaded: 0 });

@@ -349,8 +349,9 @@ export class Core implements SwarmOwner, DownloadOwner, AdmissionOwner {
     return this.#downloads.wanted();
   }
 
-  holders(content: ContentId, offset: number): number {
-    return this.#holdersOf(content, offset).length;
+  holders(content: ContentId, offset: number): { count: number; blockMs: number } {
+    const holders = this.#holdersOf(content, offset);
+    return { count: holders.length, blockMs: Math.max(0, ...holders.map((peer) => peer.blockMs)) };
   }
 
   #holdersOf(content: ContentId, offset: number): Peer[] {

@@ -10,7 +10,13 @@ const gatherMs = 200;
 const connectMs = 150;
 const networkMs = 20;
 const sdpOf = (id: string): string =>
-  ['v=0', `o=- ${id}`, 'm=application 9 UDP/DTLS/SCTP webrtc-datachannel', 'a=candidate:1 1 udp 1 10.0.0.1 9 typ host', ''].join('\r\n');
+  [
+    'v=0',
+    `o=- ${id}`,
+    'm=application 9 UDP/DTLS/SCTP webrtc-datachannel',
+    'a=candidate:1 1 udp 1 10.0.0.1 9 typ host',
+    '',
+  ].join('\r\n');
 const idOf = (sdp: string): string => /^o=- (\w+)/m.exec(sdp)![1]!;
 
 interface Announcement {
@@ -77,7 +83,8 @@ class FakeSocket {
   }
   receive(message: Record<string, unknown>): void {
     const info_hash = '\xaa'.repeat(20);
-    setTimeout(() => this.onmessage?.({ data: JSON.stringify({ action: 'announce', info_hash, ...message }) }), networkMs);
+    const data = JSON.stringify({ action: 'announce', info_hash, ...message });
+    setTimeout(() => this.onmessage?.({ data }), networkMs);
   }
 }
 
@@ -163,7 +170,9 @@ class Visitor {
       }, connectMs);
     } else {
       this.made++;
-      const channel = new FakeChannel((its) => tell({ type: 'channel', id, channel: its as unknown as RTCDataChannel }));
+      const channel = new FakeChannel((its) => {
+        tell({ type: 'channel', id, channel: its as unknown as RTCDataChannel });
+      });
       channels.set(id, channel);
       if (type === 'offer') channel.arrive();
       setTimeout(() => tell({ type: type === 'offer' ? 'offer' : 'answer', id, sdp: sdpOf(id) }), gatherMs);

@@ -35,8 +35,8 @@ export interface DownloadOwner {
   /** what the origin alone would take */
   originMs(bytes: number): number;
   seeds(content: ContentId): Seed[];
-  /** how many connected peers hold the block at `offset` and serve us */
-  holders(content: ContentId, offset: number): number;
+  /** how many connected peers hold the block at `offset` and serve us, and when one last brought anything */
+  holders(content: ContentId, offset: number): { count: number; blockMs: number };
   /** the piece layer from peers, verified */
   layerFromPeers(content: ContentId, pieceLength: number): Promise<Bytes | undefined>;
   ban(peer: Peer): void;
@@ -204,10 +204,15 @@ export class Download {
       const since = this.#dueMs.get(index) ?? now;
       this.#dueMs.set(index, since);
       if (this.#seeding || this.#checking.has(index)) continue;
-      const idleMs = now - Math.max(since, this.#active.get(index)?.lastMs ?? 0);
-      const holders = this.#owner.holders(this.content, index * this.pieceLength);
-      const originMs = this.#owner.originMs(this.pieceLength);
-      const seed = seedNow({ holders, idleMs, originMs }, this.#owner.prefer);
+      const { count, blockMs } = this.#owner.holders(this.content, index * this.pieceLength);
+      const piece = {
+        holders: count,
+        waitedMs: now - since,
+        idleMs: now - Math.max(since, this.#active.get(index)?.lastMs ?? 0),
+        quietMs: now - Math.max(since, blockMs),
+        originMs: this.#owner.originMs(this.pieceLength),
+      };
+      const seed = seedNow(piece, this.#owner.prefer);
       if (due === undefined && seed) due = last = index;
       else if (due !== undefined && seed && index === last + 1) last = index;
       if (due !== undefined && (last + 1 - due) * this.pieceLength >= seedRunBytes) break;
@@ -387,7 +392,7 @@ export class Download {
     const urls = contentUrls(this.#owner.seeds(this.content), this.content, request.path, whole);
     const url = urls.find((candidate) => !this.#bad.has(candidate));
     if (!url) {
-      if (this.#owner.holders(this.content, start) === 0) this.fail();
+      if (this.#owner.holders(this.content, start).count === 0) this.fail();
       return;
     }
     const abort = new AbortController();

@@ -81,6 +81,8 @@ export class Peer {
   /** how many requests it queues */
   reqq = 250;
   stalled = false;
+  /** when the last block came, or the first request went out after a pause */
+  blockMs = 0;
   readonly outstanding = new Map<string, Outstanding>();
   /** what it has asked for and not got, in order */
   wanted: Block[] = [];
@@ -94,8 +96,6 @@ export class Peer {
   #outBytes = 0;
   #sentMs: number;
   #heardMs: number;
-  /** when the last block came, or the first request went out after a pause */
-  #blockMs = 0;
   /** no block has come since that pause */
   #paused = true;
 
@@ -158,7 +158,7 @@ export class Peer {
   request(block: Block, slot: Slot): void {
     const now = this.#owner.now();
     if (this.outstanding.size === 0) {
-      this.#blockMs = now;
+      this.blockMs = now;
       this.#paused = true;
     }
     this.outstanding.set(keyOf(block), { ...block, sentMs: now, slot, late: false });
@@ -188,7 +188,7 @@ export class Peer {
     }
     if (now - this.#startMs > tellMs) this.told ||= this.ready;
     if (now - this.#sentMs > keepAliveMs) this.send({ type: 'keepAlive' });
-    if (this.outstanding.size === 0 || now - this.#blockMs < stallMs(this.pace)) return [];
+    if (this.outstanding.size === 0 || now - this.blockMs < stallMs(this.pace)) return [];
     this.stalled = true;
     const late = [...this.outstanding.values()].filter((outstanding) => !outstanding.late);
     for (const outstanding of late) outstanding.late = true;
@@ -357,9 +357,9 @@ export class Peer {
     if (!outstanding) return;
     this.outstanding.delete(key);
     const now = this.#owner.now();
-    const elapsedMs = this.#paused ? undefined : now - this.#blockMs;
+    const elapsedMs = this.#paused ? undefined : now - this.blockMs;
     this.pace = learn(this.pace, message.block.length, elapsedMs, now - outstanding.sentMs);
-    this.#blockMs = now;
+    this.blockMs = now;
     this.#paused = false;
     this.stalled = false;
     this.#owner.block(this, outstanding, message.block);

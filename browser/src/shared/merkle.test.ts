@@ -192,11 +192,13 @@ test('only a layer of the content answers', async () => {
   const layer = layerOf(tree(content(size)), size, 1);
   const request = { root: '', base: 1, index: 0, length: 2, proofLayers: 1 };
   assert.equal((await merkle.answer(sha256, size, layer, request))?.length, 3 * merkle.hashBytes);
-  for (const [bytes, base] of [[layer.subarray(32), 1], [new Uint8Array(), 1], [layer, 0], [layer, -1], [layer, 0.5]] as const) {
+  const wrong = [[layer.subarray(32), 1], [new Uint8Array(), 1], [layer, 0], [layer, -1], [layer, 0.5]] as const;
+  for (const [bytes, base] of wrong) {
     assert.equal(await merkle.answer(sha256, size, bytes, { ...request, base }), undefined, `${base} ${bytes.length}`);
   }
   for (const vector of vectors.refused) {
-    if (vector.size === size) assert.equal(await merkle.answer(sha256, size, layer, { ...vector, root: '' }), undefined);
+    if (vector.size !== size) continue;
+    assert.equal(await merkle.answer(sha256, size, layer, { ...vector, root: '' }), undefined);
   }
 });
 

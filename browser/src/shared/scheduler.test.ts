@@ -74,12 +74,14 @@ test('decisions', () => {
 });
 
 test('the web seed steps in where nobody holds a piece, or nothing comes of it', () => {
-  const piece = { holders: 1, idleMs: 0, originMs: 400 };
+  const piece = { holders: 1, waitedMs: 0, idleMs: 0, quietMs: 3000, originMs: 400 };
   assert.equal(seedNow({ ...piece, holders: 0 }, 'offload'), true);
   assert.equal(seedNow(piece, 'speed'), false);
   assert.equal(seedNow({ ...piece, idleMs: 401 }, 'speed'), true);
   assert.equal(seedNow({ ...piece, idleMs: 401 }, 'offload'), false);
   assert.equal(seedNow({ ...piece, idleMs: 2401 }, 'offload'), true);
+  assert.equal(seedNow({ ...piece, idleMs: 2401, quietMs: 100 }, 'offload'), false, 'its turn will come');
+  assert.equal(seedNow({ ...piece, idleMs: 2401, quietMs: 100, waitedMs: 9601 }, 'offload'), true);
   assert.equal(seedNow({ ...piece, idleMs: 251, originMs: 0 }, 'speed'), true);
   assert.equal(seedNow({ ...piece, idleMs: 2001, originMs: 1e9 }, 'speed'), true);
 });

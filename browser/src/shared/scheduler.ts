@@ -101,16 +101,31 @@ export function estimateMs(offer: Pick<Offer, 'bytes' | 'peers'>): number {
   return rate ? latencyMs + (queued + offer.bytes) / rate : Infinity;
 }
 
+/** A piece that is due, in times of ms. */
+export interface Due {
+  /** how many peers hold it and serve us */
+  holders: number;
+  /** since it was first wanted */
+  waitedMs: number;
+  /** since then, or since the last block of it */
+  idleMs: number;
+  /** since then, or since one of its holders last brought anything */
+  quietMs: number;
+  /** what the origin alone would take */
+  originMs: number;
+}
+
 /**
- * Whether the web seed should fetch a piece that is due: at once if no peer holds it, otherwise when peers have brought
- * none of it for as long as the origin alone would take (`originMs`). `offload` gives them longer.
+ * Whether the web seed should fetch a piece: at once if no peer holds it, otherwise when peers have brought none of it
+ * for as long as the origin would take. `offload` gives them longer, and lets it wait its turn while its holders are
+ * busy with others.
  */
-export function seedNow(
-  piece: { holders: number; idleMs: number; originMs: number },
-  prefer: 'speed' | 'offload',
-): boolean {
-  const patience = Math.min(2000, Math.max(250, piece.originMs)) + (prefer === 'offload' ? offloadMs : 0);
-  return piece.holders === 0 || piece.idleMs > patience;
+export function seedNow(piece: Due, prefer: 'speed' | 'offload'): boolean {
+  const patienceMs = Math.min(2000, Math.max(250, piece.originMs));
+  if (piece.holders === 0) return true;
+  if (prefer === 'speed') return piece.idleMs > patienceMs;
+  const longMs = patienceMs + offloadMs;
+  return piece.waitedMs > 4 * longMs || Math.min(piece.idleMs, piece.quietMs) > longMs;
 }
 
 /** A peer as the choker sees it. */
