@@ -41,9 +41,7 @@ export function isPrivate(headers: HeaderReader): boolean {
  * would have been sent with, when the origin cannot be asked.
  */
 export function protectiveHeaders(headers: HeaderList): HeaderList {
-  return headers.filter(([name]) =>
-    /^(content-security-policy|cross-origin-|x-frame-options$|x-content-type-options$|referrer-policy$|permissions-policy$|origin-agent-cluster$|document-policy)/i.test(
-      name,
-    ),
-  );
+  const families = /^(content-security-policy|cross-origin-|document-policy)/i;
+  const names = /^(origin-agent-cluster|permissions-policy|referrer-policy|x-content-type-options|x-frame-options)$/i;
+  return headers.filter(([name]) => families.test(name) || names.test(name));
 }

@@ -16,8 +16,11 @@ const headElements = /^(title|meta|link|script|style|base|noscript|template)$/;
 const rawText = /^(title|script|style|noscript)$/;
 
 /** A comment, another declaration or an end tag, a start tag (name, attributes), or text: after white space. */
-const tokens =
-  /[\t\n\f\r ]*(?:<!--(?:-?>|[^]*?(?:--!?>|$))|<[!?/][^>]*>|<([a-z][^\s/>]*)((?:[^"'>]|"[^"]*"|'[^']*')*)>|[^\s<]|<[^a-z!?/])/giy;
+const tokens = new RegExp(
+  String.raw`[\t\n\f\r ]*(?:<!--(?:-?>|[^]*?(?:--!?>|$))|<[!?/][^>]*>|` +
+    String.raw`<([a-z][^\s/>]*)((?:[^"'>]|"[^"]*"|'[^']*')*)>|[^\s<]|<[^a-z!?/])`,
+  'giy',
+);
 
 /**
  * Where the tag goes in `text` (one character a byte, from the document's first byte): an index, `-1` to leave the
