@@ -7,14 +7,11 @@ import type { Page } from 'puppeteer-core';
 import { onEnd } from './cleanup.ts';
 import type { Scope } from './cleanup.ts';
 import { root } from './planktos.ts';
+import { until } from './wait.ts';
 
 /** What the page's script uses of the library. */
-interface Torrent extends EventTarget {
-  progress: number;
-  downloaded: number;
-  uploaded: number;
-  numPeers: number;
-  files: Array<{ path: string; length: number; arrayBuffer(): Promise<ArrayBuffer> }>;
+interface Torrent {
+  files: Array<{ path: string; progress: number; arrayBuffer(): Promise<ArrayBuffer> }>;
   on(event: string, listener: (...args: unknown[]) => void): void;
 }
 interface Client {
@@ -37,7 +34,7 @@ export async function webTorrentHost(scope: Scope): Promise<string> {
 
 /**
  * Adds a torrent, given its tracker and no web seed, so that all it has comes from peers. Resolves when the client has
- * read the metadata; `progressOf` and `filesOf` tell the rest.
+ * read the metadata; `has` waits for the rest.
  */
 export async function addTorrent(page: Page, torrent: Buffer, tracker: string): Promise<void> {
   await page.evaluate(
@@ -63,32 +60,34 @@ export async function addTorrent(page: Page, torrent: Buffer, tracker: string): 
   );
 }
 
-export interface Progress {
-  progress: number;
-  downloaded: number;
-  uploaded: number;
-  peers: number;
-  failures: string[];
-}
-
-export function progressOf(page: Page): Promise<Progress> {
-  return page.evaluate(() => {
-    const { torrent, failures } = window as unknown as { torrent: Torrent; failures: string[] };
-    const { progress, downloaded, uploaded, numPeers: peers } = torrent;
-    return { progress, downloaded, uploaded, peers, failures };
-  });
-}
-
-/** SHA-256 in hex of every file the client has, by its path in the torrent; pads left out. */
-export function filesOf(page: Page): Promise<Record<string, string>> {
-  return page.evaluate(async () => {
+/** SHA-256 in hex of the files wanted, by their paths in the torrent. */
+function hashesOf(page: Page, wanted: readonly string[]): Promise<Record<string, string>> {
+  return page.evaluate(async (paths) => {
     const { torrent } = window as unknown as { torrent: Torrent };
     const hashes: Array<[string, string]> = [];
     for (const file of torrent.files) {
-      if (file.path.includes('.pad/')) continue;
+      if (!paths.includes(file.path)) continue;
       const digest = new Uint8Array(await crypto.subtle.digest('SHA-256', await file.arrayBuffer()));
       hashes.push([file.path, [...digest].map((byte) => byte.toString(16).padStart(2, '0')).join('')]);
     }
     return Object.fromEntries(hashes);
-  });
+  }, wanted);
+}
+
+/** Waits until the client has all the files wanted, and gives their hashes. */
+export async function has(page: Page, wanted: readonly string[]): Promise<Record<string, string>> {
+  const complete = async (): Promise<boolean> => {
+    const all = await page.evaluate((paths) => {
+      const { torrent } = window as unknown as { torrent: Torrent };
+      return torrent.files.filter((file) => paths.includes(file.path) && file.progress === 1).length;
+    }, wanted);
+    return all === wanted.length;
+  };
+  const failures = (): Promise<string[]> => page.evaluate(() => (window as unknown as { failures: string[] }).failures);
+  try {
+    await until('WebTorrent to have the files', complete, { timeoutMs: 45_000, everyMs: 100 });
+  } catch (error) {
+    throw new Error(`${String(error)}; WebTorrent says: ${(await failures()).join('; ') || 'nothing'}`);
+  }
+  return hashesOf(page, wanted);
 }
