@@ -1,7 +1,7 @@
 # What CI does, step by step: `make test` is all of it, in order. See CONTRIBUTING.md.
 
 .DEFAULT_GOAL := build
-.PHONY: setup build check test-go test-ts e2e test demo sizes bench-metadata
+.PHONY: setup build check test-go test-ts e2e test demo sizes screenshot bench-metadata
 
 out := .cache
 program := $(out)/planktos
@@ -47,3 +47,8 @@ sizes:
 
 bench-metadata:
 	go run ./bench/metadata
+
+# The README's picture, as the end-to-end tests took it.
+screenshot:
+	$(MAKE) e2e ONLY=08-quickstart
+	cp e2e/out/demo-light.png docs/demo.png
