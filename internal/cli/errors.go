@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/planktos/planktos"
 )
@@ -37,7 +38,8 @@ func misuse(err error) error { return &misuseError{err} }
 
 // report writes an error the way people and scripts expect it and returns the status to exit with.
 func report(w io.Writer, err error) int {
-	fmt.Fprintf(w, "planktos: %s\n", err)
+	// The library's own prefix, where an error is its own, is the program's.
+	fmt.Fprintf(w, "planktos: %s\n", strings.TrimPrefix(err.Error(), "planktos: "))
 	var hinted *hintError
 	var option *planktos.OptionError
 	if errors.As(err, &option) && option.Hint != "" {
