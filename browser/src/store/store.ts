@@ -3,7 +3,7 @@
  *
  *     planktos/<encodeURIComponent(scope path)>/<hash>-<size>      a complete content
  *                                              /tmp-<random>       a content being written here
- *                                              /…                  whatever else a colleague of this store keeps
+ *                                              /…                  what others keep beside it, such as parts
  *
  * A content is written under a temporary name, closed, and only then moved to its final name, so that whoever opens a
  * final name reads a file that nobody writes any more (in Chromium a `File` taken before a further write rejects with
