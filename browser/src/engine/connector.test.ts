@@ -10,7 +10,8 @@ const own = '50'.repeat(20);
 const lower = '40'.repeat(20);
 const higher = '60'.repeat(20);
 const url = 'ws://tracker.test/';
-const sdp = ['v=0', 'm=application 9 UDP/DTLS/SCTP webrtc-datachannel', 'a=candidate:1 1 udp 1 10.0.0.1 9 typ host', ''].join('\r\n');
+const media = 'm=application 9 UDP/DTLS/SCTP webrtc-datachannel';
+const sdp = ['v=0', media, 'a=candidate:1 1 udp 1 10.0.0.1 9 typ host', ''].join('\r\n');
 
 interface Sent {
   event?: string;

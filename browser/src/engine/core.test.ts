@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test, type TestContext } from 'node:test';
 import { encode, encodeHandshake, Reader, type Bytes, type Message } from '../shared/wire.ts';
-import { asLink, channelPair, connect, infoHash, makeSite, noise, origin, scope, sha256, Visitor } from './testing.test.ts';
-import type { FakeChannel, Site } from './testing.test.ts';
+import { asLink, channelPair, connect, infoHash, makeSite, noise, origin } from './testing.test.ts';
+import { scope, sha256, Visitor, type FakeChannel, type Site } from './testing.test.ts';
 import { Tree } from './tree.ts';
 import { unhex } from './bytes.ts';
 
@@ -474,7 +474,8 @@ test('forgetting a snapshot closes its peers', async (t) => {
   await a!.until(() => a!.connections === 1);
   a!.post({ type: 'forget', id: site.snapshot.id });
   await a!.until(() => peer.channel.readyState === 'closed' && a!.connections === 0);
-  assert.equal((await a!.get(site.files[0]!, { content: { hash: '0'.repeat(64), size: 5, piece: 0 }, end: 5 }).got).verdict, 'decline');
+  const unknown = { hash: '0'.repeat(64), size: 5, piece: 0 };
+  assert.equal((await a!.get(site.files[0]!, { content: unknown, end: 5 }).got).verdict, 'decline');
 });
 
 test('what is being fetched is given on at once, in pieces of another torrent too', async (t) => {

@@ -220,7 +220,8 @@ export class Download {
     // The page has not consumed what it was given: that is nobody's failure.
     if (idle) this.#progressMs = now;
     if (due !== undefined) this.#seed(due, last);
-    if (this.requests.size && !this.#seeding && !this.#checking.size && now - this.#progressMs > hopelessMs) this.fail();
+    const waits = this.requests.size > 0 && !this.#seeding && this.#checking.size === 0;
+    if (waits && now - this.#progressMs > hopelessMs) this.fail();
   }
 
   /** Nothing more can be had: every request fails from where it is. */

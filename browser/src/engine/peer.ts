@@ -333,7 +333,8 @@ export class Peer {
   }
 
   #field(message: Extract<Message, { type: 'bitfield' }> | { type: string }): Bitfield {
-    const field = 'bits' in message ? Bitfield.from(message.bits, this.#owner.pieces) : new Bitfield(this.#owner.pieces);
+    const { pieces } = this.#owner;
+    const field = 'bits' in message ? Bitfield.from(message.bits, pieces) : new Bitfield(pieces);
     if (!field) throw new WireError('bitfield of another torrent');
     if (message.type === 'haveAll') field.fill();
     return field;

@@ -3,7 +3,8 @@
  * where the browser lets data channels move there; the host is the page, the only place where an RTCPeerConnection can
  * be made. Without that the core runs in the page, and the same messages go over a local MessageChannel.
  *
- * `id` names one peer connection, chosen by the core: 20 random bytes in hex, which is also the offer_id on the tracker.
+ * `id` names one peer connection, chosen by the core: 20 random bytes in hex, which is also the offer_id on the
+ * tracker.
  */
 
 /** core → host */

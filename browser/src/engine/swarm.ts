@@ -98,7 +98,9 @@ export class Swarm implements PeerOwner {
     const last = end >= content.size ? Math.ceil(end / pieceLength) : Math.floor(end / pieceLength);
     for (let index = placed.piece + first; index < placed.piece + last; index++) {
       if (!held) this.have.delete(index);
-      else if (this.have.add(index)) for (const peer of this.peers) if (peer.ready) peer.send({ type: 'have', piece: index });
+      else if (this.have.add(index)) {
+        for (const peer of this.peers) if (peer.ready) peer.send({ type: 'have', piece: index });
+      }
     }
   }
 
@@ -276,7 +278,9 @@ export class Swarm implements PeerOwner {
       return;
     }
     const key = hashKey(request);
-    for (const asked of this.#asked) if (asked.peer === peer && asked.key === key) asked.answer(message.hashes?.slice());
+    for (const asked of this.#asked) {
+      if (asked.peer === peer && asked.key === key) asked.answer(message.hashes?.slice());
+    }
   }
 
   async #answer(peer: Peer, request: HashRequest): Promise<void> {

@@ -41,7 +41,12 @@ export class Tree {
   }
 
   /** Answers a peer's request from the piece layer; undefined for one that cannot be, or of another layer. */
-  async answer(content: ContentId, pieceLength: number, layer: Bytes, request: HashRequest): Promise<Bytes | undefined> {
+  async answer(
+    content: ContentId,
+    pieceLength: number,
+    layer: Bytes,
+    request: HashRequest,
+  ): Promise<Bytes | undefined> {
     return request.base === height(pieceLength) ? merkle.answer(this.sha256, content.size, layer, request) : undefined;
   }
 }

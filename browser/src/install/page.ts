@@ -168,7 +168,8 @@ export class PagePlanktos extends EventTarget implements Planktos {
     try {
       setTimeout(() => this.#settle('http'), readyMs);
       const existing = await container.getRegistration(scope);
-      const script = existing?.scope === scope && (existing.active ?? existing.waiting ?? existing.installing)?.scriptURL;
+      const running = existing?.active ?? existing?.waiting ?? existing?.installing;
+      const script = existing?.scope === scope && running?.scriptURL;
       // A site's own worker is not replaced; it can import ours.
       if (script && script !== worker && !ownWorker) return this.#uncontrolled ? this.#settle('http') : undefined;
       const registration = await container.register(worker, { scope, updateViaCache: 'none' });

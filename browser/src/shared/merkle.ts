@@ -236,7 +236,8 @@ export async function answer(
   request: HashRequest,
 ): Promise<Bytes | undefined> {
   const { base, index, length } = request;
-  if (!validRequest(size, request) || layer.length !== Math.ceil(blocks(size) / 2 ** base) * hashBytes) return undefined;
+  if (!validRequest(size, request)) return undefined;
+  if (layer.length !== Math.ceil(blocks(size) / 2 ** base) * hashBytes) return undefined;
   let pad: Uint8Array = new Uint8Array(hashBytes);
   for (let level = 0; level < base; level++) pad = await node(sha256, pad, pad);
   let row = layer;
