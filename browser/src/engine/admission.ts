@@ -10,6 +10,8 @@ export type Get = Extract<ToEngine, { type: 'get' }>;
 
 /** In a crowd in which nobody has a content, each asks the origin for it after a random time up to this. */
 const hopeMs = 500;
+/** In an outage, how long after everybody who is there has been asked somebody else may still turn up. */
+const aloneMs = 2000;
 const maxWaiting = 256;
 
 /** What a request would meet now. */
@@ -34,6 +36,8 @@ interface Waiting {
   timer: ReturnType<typeof setTimeout>;
   /** everybody is connected, and somebody may fetch it meanwhile and give it on */
   hoping: boolean;
+  /** in an outage: since when nobody has been to come */
+  aloneMs: number | undefined;
 }
 
 export class Admission {
@@ -58,7 +62,7 @@ export class Admission {
     const sound = start >= 0 && start < end && end <= content.size;
     if (this.#waiting.has(id) || !sound || this.#waiting.size >= maxWaiting) return this.#owner.decline(id);
     const timer = setTimeout(() => this.#settle(id, 'decline'), Math.max(0, deadlineMs));
-    this.#waiting.set(id, { get, dueMs: this.#owner.now() + deadlineMs, timer, hoping: false });
+    this.#waiting.set(id, { get, dueMs: this.#owner.now() + deadlineMs, timer, hoping: false, aloneMs: undefined });
   }
 
   /** Decides on what can be decided now. */
@@ -85,15 +89,24 @@ export class Admission {
     const supply = owner.supply(get) ?? 'wait';
     if (typeof supply === 'string') return supply;
     const { prefer } = owner;
-    const coming = owner.coming() || this.#hope(waiting);
+    let coming = owner.coming();
+    if (coming) waiting.aloneMs = undefined;
+    else coming = get.peersOnly ? this.#alone(waiting) : this.#hope(waiting);
     return decide({ ...supply, coming, deadlineMs: dueMs - owner.now(), prefer, peersOnly: get.peersOnly });
+  }
+
+  /** 1 while somebody may still turn up, in an outage, though nobody is known of; 0 if not. */
+  #alone(waiting: Waiting): number {
+    const now = this.#owner.now();
+    waiting.aloneMs ??= now;
+    return now - waiting.aloneMs < aloneMs ? 1 : 0;
   }
 
   /** 1 while one of the peers that are here may yet fetch the content from the origin, with `offload`; 0 if not. */
   #hope(waiting: Waiting): number {
     const { connections, prefer } = this.#owner;
     if (connections === 0 || prefer === 'speed') return 0;
-    if (!waiting.hoping && !waiting.get.peersOnly) {
+    if (!waiting.hoping) {
       waiting.hoping = true;
       clearTimeout(waiting.timer);
       const leftMs = Math.min(hopeMs * Math.random(), waiting.dueMs - this.#owner.now());

@@ -91,7 +91,8 @@ test('whole files go from one visitor to another, verified, counted and stored',
   await a!.until(() => a!.counts.uploaded === total);
   assert.deepEqual(b!.counts, { origin: 0, peers: total, uploaded: 0 });
   await b!.until(() => b!.stored.length === 4);
-  assert.ok(b!.fetched.every(({ url }) => url.endsWith('.layer')));
+  // Not even a piece layer was asked of the origin.
+  assert.deepEqual(b!.fetched, []);
 });
 
 test('a range brings only the pieces that cover it', async (t) => {
@@ -266,6 +267,14 @@ test('in an outage even the piece layer comes from peers', async (t) => {
   const got = await b!.get(site.files[0]!, { peersOnly: true }).got;
   assert.deepEqual(got.data, site.files[0]!.data);
   assert.deepEqual(b!.fetched, []);
+});
+
+test('in an outage a request ends soon after everybody has been asked', async (t) => {
+  const site = await makeSite([noise(50_000, 1)]);
+  const [a, b] = await visitors(t, site, [], []);
+  connect(a!, b!);
+  const got = await b!.get(site.files[0]!, { peersOnly: true, deadlineMs: 1e6 }).got;
+  assert.equal(got.verdict, 'decline');
 });
 
 test('credit bounds what is delivered, and cancelling ends it', async (t) => {

@@ -23,6 +23,8 @@ export const windowBytes = 4 << 20;
 const seedRunBytes = 4 << 20;
 /** Accepted, and then nothing at all for so long: the request fails. */
 const hopelessMs = 12_000;
+/** How long peers that hold a content have to tell its piece layer before the origin is asked: they save it a request. */
+const layerMs = 500;
 
 /** What a download needs of the engine. */
 export interface DownloadOwner {
@@ -367,9 +369,10 @@ export class Download {
     const bytes = 32 * layerLength(content.size, pieceLength);
     if (bytes === 0) return new Uint8Array(0);
     const peersOnly = [...this.requests].every((request) => request.peersOnly);
-    const fromPeers = () => this.#owner.layerFromPeers(content, pieceLength);
-    const early = peersOnly ? await fromPeers() : undefined;
-    if (early) return early;
+    const fromPeers = this.#owner.layerFromPeers(content, pieceLength);
+    const late = new Promise<undefined>((resolve) => setTimeout(resolve, layerMs));
+    const early = await (peersOnly ? fromPeers : Promise.race([fromPeers, late]));
+    if (early || peersOnly) return early;
     for (const { root } of this.#owner.seeds(content)) {
       try {
         const signal = AbortSignal.timeout(hopelessMs);
@@ -379,7 +382,7 @@ export class Download {
         // The next source, then.
       }
     }
-    return peersOnly ? undefined : fromPeers();
+    return fromPeers;
   }
 
   /** Fetches pieces `first` to `last` from the best web seed that has not failed yet. */

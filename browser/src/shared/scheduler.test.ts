@@ -66,8 +66,9 @@ test('decisions', () => {
     ['nobody to come, offload', { covered: 0, peers: [], prefer: 'offload' }, 'decline'],
     ['waited enough', { covered: 0, peers: [], coming: 3, prefer: 'offload', deadlineMs: 0 }, 'decline'],
     ['no origin, all of it, however slow', { peersOnly: true, deadlineMs: 1 }, 'accept'],
-    ['no origin, not all of it', { peersOnly: true, covered: 99_999 }, 'wait'],
-    ['no origin, time is up', { peersOnly: true, covered: 0, deadlineMs: 0 }, 'decline'],
+    ['no origin, not all of it', { peersOnly: true, covered: 99_999, coming: 1 }, 'wait'],
+    ['no origin, nobody to come', { peersOnly: true, covered: 99_999 }, 'decline'],
+    ['no origin, time is up', { peersOnly: true, covered: 0, coming: 1, deadlineMs: 0 }, 'decline'],
   ];
   for (const [name, change, want] of cases) assert.equal(decide({ ...base, ...change }), want, name);
   assert.equal(estimateMs({ bytes: 1, peers: [] }), Infinity);

@@ -75,12 +75,13 @@ export interface Offer {
  * Whether to take a request on: `accept` if peers hold at least half of it and would be done by the deadline (the web
  * seed does the rest), `wait` if they may later, `decline` if the page is better off with the origin. With `offload`
  * they have some time after the deadline, too: a crowd that was long in coming would else be turned away at once.
- * Without an origin (`peersOnly`) any peer that holds all of it will do.
+ * Without an origin (`peersOnly`) any peers that hold all of it will do, however slow, and waiting ends when nobody is
+ * left to come.
  */
 export function decide(offer: Offer): 'accept' | 'wait' | 'decline' {
   if (offer.peersOnly) {
     if (offer.covered === offer.bytes) return 'accept';
-    return offer.deadlineMs > 0 ? 'wait' : 'decline';
+    return offer.coming > 0 && offer.deadlineMs > 0 ? 'wait' : 'decline';
   }
   const limitMs = Math.max(offer.deadlineMs, offer.prefer === 'offload' ? offloadMs : 0);
   if (offer.covered * 2 >= offer.bytes && estimateMs(offer) <= limitMs) return 'accept';
