@@ -165,6 +165,8 @@ export class Download {
         assembly.open.delete(block);
         assembly.asked[block]!.add(peer);
         room--;
+        // Asked for before the blocks, so that the answer is not behind them.
+        void this.#needLayer().catch(() => {});
         yield { assembly, block };
       }
     }
