@@ -2,11 +2,12 @@
 // tells it over /api; the visitors tell how their visits go by postMessage.
 
 const visitors = new Map(); // id → { url, element, visit, sum }
-let sent = 0; // bytes that the servers wrote, all visitors
+let sent = 0; // bytes that the servers wrote since this page began, all visitors
 let gone = 0; // bytes had by visitors that have left, or by visits before a reload
 const $ = (selector, within = document) => within.querySelector(selector);
 
 const state = await (await fetch('api/state')).json();
+const before = state.originBytes; // sent to visitors of an earlier load of this page
 for (const [i, visitor] of state.visitors.entries()) setTimeout(() => arrive(visitor), 700 * i);
 update(state);
 
@@ -15,7 +16,11 @@ events.onmessage = ({ data }) => update(JSON.parse(data));
 events.onerror = () => trouble('The demo’s server has gone. Start it again with: planktos demo');
 events.onopen = () => trouble('');
 
-$('#add').onclick = async () => arrive(await (await fetch('api/visitors', { method: 'POST' })).json());
+$('#add').onclick = async () => {
+  const response = await fetch('api/visitors', { method: 'POST' });
+  if (response.ok) arrive(await response.json());
+  else trouble(await response.text());
+};
 $('#again').onclick = () => tell('again');
 $('#clear').onclick = () => tell('clear');
 $('#theme').onclick = () => {
@@ -70,7 +75,7 @@ function tell(type, only) {
 }
 
 function update(state) {
-  sent = state.originBytes;
+  sent = state.originBytes - before;
   meters();
 }
 
