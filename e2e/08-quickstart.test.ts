@@ -68,6 +68,21 @@ test('go run ./cmd/planktos demo', { timeout: 240_000 }, async (t) => {
       await who.page.emulateMediaFeatures([{ name: 'prefers-color-scheme', value: scheme }]);
       await who.page.screenshot({ path: join(root, `e2e/out/demo-${scheme}.png`) });
     }
+    // The buttons: another visitor, one that leaves, and one that forgets all it had.
+    const { page } = who;
+    const frames = (): number => page.frames().length - 1;
+    await page.click('#add');
+    await until('a ninth visitor', async () => frames() === 9);
+    await page.click('.visitor:first-child .remove');
+    await until('one visitor less', async () => frames() === 8);
+    const second = page.frames()[1]!;
+    const port = new URL(second.url()).port;
+    await page.click('.visitor:first-child .clear');
+    await until('the first visitor to load everything anew', async () => {
+      const frame = page.frames().find((each) => new URL(each.url()).port === port);
+      const totals = await frame?.evaluate(() => window.planktos.stats()).catch(() => undefined);
+      return totals !== undefined && totals.store < 100_000 && totals.origin + totals.peers > pictures;
+    });
     assert.deepEqual(who.errors, []);
   });
 });
