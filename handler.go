@@ -75,7 +75,7 @@ const keepGenerations = 4
 // A generation is one packed state of the site. It does not change, except for when it was last compared to the files.
 type generation struct {
 	site      *Site
-	print     fingerprint
+	print     snapshot.Print
 	older     []*Site      // superseded, newest first
 	checkedAt atomic.Int64 // UnixNano
 	checkTook atomic.Int64 // nanoseconds
@@ -84,7 +84,7 @@ type generation struct {
 // failure is a state of the tree that could not be packed. It is not tried again before it has changed or some time has
 // passed: trying may mean to read all of it.
 type failure struct {
-	print fingerprint
+	print snapshot.Print
 	at    time.Time
 }
 
@@ -253,7 +253,7 @@ func (h *Handler) changed(ctx context.Context, g *generation) *generation {
 // check compares the tree to g, and packs it if they differ. h.packing is held.
 func (h *Handler) check(ctx context.Context, g *generation) *generation {
 	began := time.Now()
-	print, err := fingerprintOf(ctx, h.FS)
+	print, err := h.fingerprint(ctx)
 	g.checkTook.Store(int64(time.Since(began)))
 	g.checkedAt.Store(time.Now().UnixNano())
 	if err != nil {
@@ -272,13 +272,18 @@ func (h *Handler) check(ctx context.Context, g *generation) *generation {
 	return next
 }
 
+// fingerprint looks at the tree without reading it.
+func (h *Handler) fingerprint(ctx context.Context) (snapshot.Print, error) {
+	return snapshot.Fingerprint(ctx, h.FS, &snapshot.Options{Paths: h.Options.Paths, Exclude: h.Options.Exclude})
+}
+
 // pack packs the tree and puts the result in the place of old, which is nil at first. h.packing is held.
 func (h *Handler) pack(ctx context.Context, old *generation) (*generation, error) {
 	// One visitor's leaving must not fail the packing that others wait for.
 	ctx = context.WithoutCancel(ctx)
 	began := time.Now()
 	// Taken before the files are read: a change meanwhile is seen as one the next time.
-	print, err := fingerprintOf(ctx, h.FS)
+	print, err := h.fingerprint(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -411,6 +411,39 @@ func TestHandlerRepacks(t *testing.T) {
 	}
 }
 
+// TestHandlerLinkedFolder edits what a symbolic link leads to: links are followed when changes are looked for, too.
+func TestHandlerLinkedFolder(t *testing.T) {
+	dir := t.TempDir()
+	write := func(name, data string) {
+		t.Helper()
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(data), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.MkdirAll(filepath.Join(dir, ".build/docs"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	write("index.html", "<!doctype html>home")
+	write(".build/docs/index.html", "<!doctype html>one")
+	if err := os.Symlink(".build/docs", filepath.Join(dir, "docs")); err != nil {
+		t.Fatal(err)
+	}
+	h := &Handler{FS: os.DirFS(dir), CheckInterval: time.Nanosecond}
+	t.Cleanup(func() { _ = h.Close() })
+	if w := ask(h, "GET", "/docs/"); w.Code != 200 || w.Body.String() != "<!doctype html>one" {
+		t.Fatalf("status %d, body %q", w.Code, w.Body)
+	}
+	write(".build/docs/index.html", "<!doctype html>two, longer")
+	if w := ask(h, "GET", "/docs/"); w.Code != 200 || w.Body.String() != "<!doctype html>two, longer" {
+		t.Errorf("after the edit: status %d, body %q", w.Code, w.Body)
+	}
+	write(".build/docs/new.html", "<!doctype html>new")
+	h.current.Load().checkTook.Store(0) // so that the next page looks again at once
+	if w := ask(h, "GET", "/docs/new.html"); w.Code != 200 {
+		t.Errorf("a page new in the linked folder: status %d", w.Code)
+	}
+}
+
 // countingFS counts how often a file is opened.
 type countingFS struct {
 	fs.FS
