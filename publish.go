@@ -52,16 +52,25 @@ func PublishScripts(ctx context.Context, dir string) error {
 }
 
 // Inject writes the script tag into those HTML files of the folder dir that lack it, of what opts would pack, and lists
-// them. Done again, it changes nothing. [Remove] takes the tags out again and leaves the bytes that were there before.
+// them. The runtime's scripts are written before, and no page is changed if there is a mistake in opts, which is an
+// [*OptionError], or if the scripts cannot be written. Done again, it changes nothing. [Remove] takes the tags out again
+// and leaves the bytes that were there before.
 func Inject(ctx context.Context, dir string, opts *Options) ([]string, error) {
 	if opts == nil {
 		opts = &Options{}
 	}
-	base, err := ParseBase(opts.Base)
+	s, err := opts.settings()
 	if err != nil {
 		return nil, err
 	}
-	return snapshot.InjectTree(ctx, dir, &snapshot.Options{Paths: opts.Paths, Exclude: opts.Exclude, Base: base})
+	scripts, err := bundle.Runtime()
+	if err != nil {
+		return nil, fmt.Errorf("planktos: compiling the runtime: %w", err)
+	}
+	return snapshot.InjectTree(ctx, dir, &snapshot.Options{
+		Paths: opts.Paths, Exclude: opts.Exclude, Base: s.base,
+		Runtime: snapshot.Runtime{Worker: scripts.Worker, Install: scripts.Install, Engine: scripts.Engine},
+	})
 }
 
 // Removal tells what [Remove] did.

@@ -55,10 +55,14 @@ func Remove(ctx context.Context, dir string, o RemoveOptions) (*Removed, error) 
 		return nil, fmt.Errorf("%s: %w here", dir, ErrNotPacked)
 	}
 	removed := &Removed{Foreign: foreign}
-	if removed.Pages, err = rewritePages(ctx, root, &Options{all: true}, Strip); err != nil {
+	files, left, err := walk(ctx, root.FS(), &Options{all: true})
+	if err != nil {
+		return nil, err
+	}
+	if removed.Pages, err = rewritePages(ctx, root, files, left, Strip); err != nil {
 		return removed, err
 	}
-	if removed.Tagged, err = taggedPages(ctx, root); err != nil {
+	if removed.Tagged, err = taggedPages(ctx, root, files); err != nil {
 		return removed, err
 	}
 	scripts := Runtime{Worker: o.Worker}
@@ -110,14 +114,13 @@ func inFolder(root *os.Root) (ours, foreign []string, err error) {
 	return ours, foreign, err
 }
 
-// taggedPages lists the pages that carry a script tag of Planktos.
-func taggedPages(ctx context.Context, root *os.Root) ([]string, error) {
+// taggedPages lists the pages among files that carry a script tag of Planktos.
+func taggedPages(ctx context.Context, root *os.Root, files []source) ([]string, error) {
 	var tagged []string
-	files, _, err := walk(ctx, root.FS(), &Options{all: true})
-	if err != nil {
-		return nil, err
-	}
 	for _, f := range files {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
 		if !isHTML(f.path) || f.size > maxHTML {
 			continue
 		}

@@ -16,8 +16,9 @@ import (
 const tempPrefix = ".planktos-page-"
 
 // InjectTree writes the script tag into every page of the site in dir that lacks it, each atomically, and lists the
-// pages it changed. Of o it heeds Paths, Exclude and Base. Pages that are reached by a symbolic link are changed where
-// they lie, if that is in the site. Done again, it changes nothing.
+// pages it changed. Of o it heeds Paths, Exclude, Base and Runtime: the scripts are put in place first, so that no page
+// names what is not there, and no page is changed where planktos/ cannot be written. Pages that are reached by a
+// symbolic link are changed where they lie, if that is in the site. Done again, it changes nothing.
 func InjectTree(ctx context.Context, dir string, o *Options) (changed []string, err error) {
 	if o == nil {
 		o = &Options{}
@@ -26,20 +27,29 @@ func InjectTree(ctx context.Context, dir string, o *Options) (changed []string, 
 	if err != nil {
 		return nil, err
 	}
-	root, err := os.OpenRoot(dir)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", dir, cause(err))
-	}
-	defer root.Close()
-	return rewritePages(ctx, root, o, func(page []byte) []byte { return Inject(page, base) })
-}
-
-// rewritePages changes the pages of a site as change says, and lists those it changed.
-func rewritePages(ctx context.Context, root *os.Root, o *Options, change func(page []byte) []byte) ([]string, error) {
-	files, left, err := walk(ctx, root.FS(), o)
+	p, err := openPublisher(dir)
 	if err != nil {
 		return nil, err
 	}
+	defer p.close()
+	files, left, err := walk(ctx, p.root.FS(), o)
+	if err != nil {
+		return nil, err
+	}
+	if err := p.stageRuntime(o.Runtime); err != nil {
+		return nil, p.abort(err)
+	}
+	if err := p.commit(ctx); err != nil {
+		return nil, p.abort(err)
+	}
+	return rewritePages(ctx, p.root, files, left, func(page []byte) []byte { return Inject(page, base) })
+}
+
+// rewritePages changes the pages among files as change says, and lists those it changed. What an interrupted change has
+// left is removed.
+func rewritePages(
+	ctx context.Context, root *os.Root, files []source, left []LeftOut, change func(page []byte) []byte,
+) ([]string, error) {
 	for _, l := range left {
 		if strings.HasPrefix(path.Base(l.Path), tempPrefix) {
 			if err := root.Remove(l.Path); err != nil {
