@@ -84,6 +84,8 @@ type Removal struct {
 	Tagged []string `json:"tagged"`
 	// Foreign are files in planktos/ that are not of Planktos. They stay.
 	Foreign []string `json:"foreign"`
+	// Skipped are paths that could not be looked at, each with the reason. A page among them keeps its tag.
+	Skipped []string `json:"skipped"`
 }
 
 // Remove takes Planktos out of the packed site in the folder dir. In the service worker's place it leaves one that
@@ -99,7 +101,7 @@ func Remove(ctx context.Context, dir string) (*Removal, error) {
 		return nil, err
 	}
 	r := Removal(*done)
-	for _, list := range []*[]string{&r.Pages, &r.Tagged, &r.Foreign} {
+	for _, list := range []*[]string{&r.Pages, &r.Tagged, &r.Foreign, &r.Skipped} {
 		if *list == nil {
 			*list = []string{}
 		}

@@ -46,5 +46,8 @@ func (c *removeCommand) Run(p *program) error {
 	for _, name := range done.Foreign {
 		p.note("%s is not of Planktos and stays", name)
 	}
+	for _, line := range done.Skipped {
+		p.note("%s", line)
+	}
 	return nil
 }

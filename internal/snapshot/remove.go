@@ -7,6 +7,8 @@ import (
 	"io/fs"
 	"os"
 	"slices"
+	"strconv"
+	"strings"
 )
 
 // RemoveOptions say what [Remove] leaves in the place of Planktos.
@@ -27,6 +29,9 @@ type Removed struct {
 	Tagged []string
 	// Foreign are files of planktos/ that are not Planktos's. They stay.
 	Foreign []string
+	// Skipped are paths that could not be looked at, each with the reason: what packing had been told to leave out, such
+	// as a folder with a broken link.
+	Skipped []string
 }
 
 // ErrNotPacked reports that a folder holds no packed site.
@@ -36,8 +41,7 @@ var ErrNotPacked = errors.New("no packed site")
 const idleInstall = "// Planktos was removed from this site: this script tag can go.\n"
 
 // Remove takes Planktos out of the packed site in dir: what it added to planktos/, and the tags it injected. An
-// interrupted removal can be done again. The error wraps [ErrNotPacked] if there is
-// nothing that Planktos has written.
+// interrupted removal can be done again. The error wraps [ErrNotPacked] if there is nothing that Planktos has written.
 func Remove(ctx context.Context, dir string, o RemoveOptions) (*Removed, error) {
 	if len(o.Worker) == 0 {
 		return nil, errors.New("removing needs a worker that unregisters itself")
@@ -58,6 +62,16 @@ func Remove(ctx context.Context, dir string, o RemoveOptions) (*Removed, error) 
 	files, left, err := walk(ctx, root.FS(), &Options{all: true})
 	if err != nil {
 		return nil, err
+	}
+	for _, l := range left {
+		if !strings.HasPrefix(l.Reason, skipped) {
+			continue
+		}
+		name := l.Path
+		if checkName(name) != nil {
+			name = strconv.Quote(name)
+		}
+		removed.Skipped = append(removed.Skipped, name+" "+l.Reason)
 	}
 	if removed.Pages, err = rewritePages(ctx, root, files, left, Strip); err != nil {
 		return removed, err

@@ -68,7 +68,7 @@ type Options struct {
 	// Progress is called after each file, by one goroutine at a time. If nil, it is not.
 	Progress func(Progress)
 
-	all bool // .planktosignore is not heeded
+	all bool // .planktosignore is not heeded, and what cannot be looked at is left out rather than an error
 }
 
 // Progress is how far hashing is.

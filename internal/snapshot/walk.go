@@ -40,7 +40,9 @@ func walk(ctx context.Context, fsys fs.FS, o *Options) ([]source, []LeftOut, err
 			return nil, nil, err
 		}
 	}
-	w := &walker{ctx: ctx, fsys: fsys, ignored: ignored, files: map[string]source{}, left: map[string]string{}}
+	w := &walker{
+		ctx: ctx, fsys: fsys, ignored: ignored, lenient: o.all, files: map[string]source{}, left: map[string]string{},
+	}
 	paths := o.Paths
 	if len(paths) == 0 {
 		paths = []string{"."}
@@ -67,6 +69,7 @@ type walker struct {
 	ctx     context.Context // of the one call of walk
 	fsys    fs.FS
 	ignored *ignore
+	lenient bool // what cannot be looked at is left out
 	files   map[string]source
 	left    map[string]string
 }
@@ -133,15 +136,24 @@ func (w *walker) folder(name string, at trail) error {
 		if err := w.ctx.Err(); err != nil {
 			return err
 		}
-		if err := checkName(path.Join(name, entry.Name())); err != nil {
-			return err
+		inside := path.Join(name, entry.Name())
+		err := checkName(inside)
+		if err == nil {
+			err = w.visit(inside, entry, at)
 		}
-		if err := w.visit(path.Join(name, entry.Name()), entry, at); err != nil {
+		switch {
+		case err == nil:
+		case w.lenient && w.ctx.Err() == nil:
+			w.left[inside] = skipped + strings.TrimPrefix(err.Error(), inside+": ")
+		default:
 			return err
 		}
 	}
 	return nil
 }
+
+// skipped begins the reason of what a lenient walk could not look at.
+const skipped = "cannot be looked at: "
 
 // visit packs what entry is: the folder it stands in was reached by the trail.
 func (w *walker) visit(name string, entry fs.DirEntry, at trail) error {
