@@ -145,6 +145,13 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if escaped == "planktos/tracker" {
+		// Its own tracker knows the site's swarm once the site is packed: visitors of before a restart may come here first.
+		if h.Tracker == nil {
+			if _, err := h.generation(r.Context()); err != nil {
+				h.failPacking(w, err)
+				return
+			}
+		}
 		h.tracker.ServeHTTP(w, r)
 		return
 	}
@@ -164,13 +171,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	g, err := h.generation(r.Context())
 	if err != nil {
-		h.log.Error("site cannot be packed", "error", err)
-		if errors.Is(err, snapshot.ErrChanged) {
-			w.Header().Set("Retry-After", "1")
-			http.Error(w, "503 the site is being changed", http.StatusServiceUnavailable)
-			return
-		}
-		http.Error(w, "500 the site cannot be packed", http.StatusInternalServerError)
+		h.failPacking(w, err)
 		return
 	}
 	if isDocument(name) {
@@ -179,6 +180,17 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if !h.serve(w, r, g, name) {
 		h.serveNotFound(w, r, g)
 	}
+}
+
+// failPacking answers where there is no packed site.
+func (h *Handler) failPacking(w http.ResponseWriter, err error) {
+	h.log.Error("site cannot be packed", "error", err)
+	if errors.Is(err, snapshot.ErrChanged) {
+		w.Header().Set("Retry-After", "1")
+		http.Error(w, "503 the site is being changed", http.StatusServiceUnavailable)
+		return
+	}
+	http.Error(w, "500 the site cannot be packed", http.StatusInternalServerError)
 }
 
 // requestName decodes the part of a request's path below the base. A directory's slash is kept.

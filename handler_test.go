@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"io/fs"
@@ -18,6 +19,8 @@ import (
 	"testing"
 	"testing/fstest"
 	"time"
+
+	"github.com/coder/websocket"
 
 	"github.com/planktos/planktos/internal/manifest"
 )
@@ -408,6 +411,51 @@ func TestHandlerRepacks(t *testing.T) {
 	}
 	if w := ask(h, "GET", "/index.html"); w.Code != 404 {
 		t.Errorf("a deleted page: status %d", w.Code)
+	}
+}
+
+// TestHandlerTrackerFirst asks a handler that has answered nothing yet for its tracker, as visitors of before a restart
+// do: it knows the swarm by then.
+func TestHandlerTrackerFirst(t *testing.T) {
+	site, err := handlerFor(t, tree(), nil).Site(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	infoHash := site.packed.Root.Torrent.InfoHash
+	h := handlerFor(t, tree(), nil)
+	server := httptest.NewServer(h)
+	t.Cleanup(server.Close)
+	conn, _, err := websocket.Dial(t.Context(), server.URL+"/planktos/tracker", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.CloseNow()
+	binary := func(b []byte) string { // a byte a character, as WebTorrent has it
+		runes := make([]rune, len(b))
+		for i, c := range b {
+			runes[i] = rune(c)
+		}
+		return string(runes)
+	}
+	announce, err := json.Marshal(map[string]any{
+		"action": "announce", "info_hash": binary(infoHash[:]), "peer_id": strings.Repeat("p", 20),
+		"event": "started", "numwant": 0, "offers": []any{}, "uploaded": 0, "downloaded": 0, "left": 0,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := conn.Write(t.Context(), websocket.MessageText, announce); err != nil {
+		t.Fatal(err)
+	}
+	_, reply, err := conn.Read(t.Context())
+	if err != nil || !strings.Contains(string(reply), `"interval":`) {
+		t.Errorf("the tracker replied %s (%v)", reply, err)
+	}
+
+	// A site that cannot be packed has no swarm.
+	broken := handlerFor(t, fstest.MapFS{}, nil)
+	if w := ask(broken, "GET", "/planktos/tracker"); w.Code != http.StatusInternalServerError {
+		t.Errorf("without a site: status %d", w.Code)
 	}
 }
 
