@@ -15,6 +15,7 @@ type progress struct {
 	mu    sync.Mutex
 	begun time.Time
 	shown time.Time // when the line was last written; zero if it never was
+	ended bool
 }
 
 func (p *program) progress(what string) *progress {
@@ -33,17 +34,18 @@ func (b *progress) set(done, total int64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	now := time.Now()
-	if now.Sub(b.begun) < time.Second || now.Sub(b.shown) < 100*time.Millisecond {
+	if b.ended || now.Sub(b.begun) < time.Second || now.Sub(b.shown) < 100*time.Millisecond {
 		return
 	}
 	b.shown = now
 	fmt.Fprintf(b.w, "\r\x1b[K%s: %d %% of %s", b.what, 100*done/total, bytesOf(total))
 }
 
-// done removes the line.
+// done removes the line for good: who goes on to tell of progress is not heeded.
 func (b *progress) done() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	b.ended = true
 	if !b.shown.IsZero() {
 		fmt.Fprint(b.w, "\r\x1b[K")
 	}
