@@ -14,8 +14,10 @@ import (
 const guardEntries = 20_000
 
 // refuse keeps `planktos`, called without saying what to pack, from publishing a folder that is no site: a home
-// directory, the file system's root, or a folder without any HTML. The error lists what would have been published.
-func refuse(ctx context.Context, root string) error {
+// directory, the file system's root, or a folder without any HTML. The error lists what would have been published. Its
+// hint is the call that names another folder and, where there may be a reason to, the one that has this one all the
+// same.
+func refuse(ctx context.Context, root, another, thisOne string) error {
 	full, err := filepath.Abs(root)
 	if err != nil {
 		return err
@@ -23,7 +25,7 @@ func refuse(ctx context.Context, root string) error {
 	if real, err := filepath.EvalSymlinks(full); err == nil {
 		full = real
 	}
-	why := ""
+	why, next := "", "go to the site's folder, or name it: "+another
 	switch {
 	case full == filepath.Dir(full):
 		why = "is the root of the file system"
@@ -36,13 +38,13 @@ func refuse(ctx context.Context, root string) error {
 		}
 		if !found {
 			why = "has no HTML file"
+			next += "; to have this one all the same: " + thisOne
 		}
 	}
 	if why == "" {
 		return nil
 	}
-	return hint(misuse(fmt.Errorf("%s %s; packing it would publish\n%s", full, why, listing(full))),
-		"go to the site's folder, or name what is to be packed: planktos .")
+	return hint(misuse(fmt.Errorf("%s %s; packing it would publish\n%s", full, why, listing(full))), next)
 }
 
 // isHome says whether a directory is the user's home, or where homes are.

@@ -65,7 +65,11 @@ func (c *packCommand) Run(p *program) error {
 	}
 	opts.Paths = paths
 	if len(opts.Paths) == 0 && !value(c.LibOnly) {
-		if err := refuse(p.ctx, c.Root); err != nil {
+		thisOne := "planktos ."
+		if filepath.Clean(c.Root) != "." {
+			thisOne = fmt.Sprintf("planktos -r %s %[1]s", c.Root)
+		}
+		if err := refuse(p.ctx, c.Root, "planktos -r DIR", thisOne); err != nil {
 			return err
 		}
 	}

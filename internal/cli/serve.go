@@ -21,7 +21,8 @@ type serveCommand struct {
 // Help is shown by `planktos serve --help`.
 func (serveCommand) Help() string {
 	return `Serve packs a folder in memory, writes nothing into it, and serves the site, the runtime and a tracker on one port. Pages
-that lack the script tag get it on the way. Edited files are packed again when they are next asked for.
+that lack the script tag get it on the way. Edited files are packed again when they are next asked for. What is
+left out, by --exclude or by .planktosignore, is not served either.
 
   planktos serve site/                             http://127.0.0.1:8080/
   planktos serve site/ --addr 127.0.0.1:0          a free port; its URL is the first line of the output
@@ -43,7 +44,7 @@ func (c *serveCommand) Run(p *program) error {
 	}
 	defer root.Close()
 	if c.Dir == "" {
-		if err := refuse(p.ctx, dir); err != nil {
+		if err := refuse(p.ctx, dir, "planktos serve DIR", "planktos serve ."); err != nil {
 			return err
 		}
 	}
