@@ -36,10 +36,16 @@ func (e *misuseError) Unwrap() error { return e.err }
 
 func misuse(err error) error { return &misuseError{err} }
 
+// plain is an error's text without the library's own prefix, which is the program's: at its beginning, and wherever an
+// error was put into another.
+func plain(err error) string {
+	const prefix = "planktos: "
+	return strings.NewReplacer(": "+prefix, ": ", "\n"+prefix, "\n").Replace(strings.TrimPrefix(err.Error(), prefix))
+}
+
 // report writes an error the way people and scripts expect it and returns the status to exit with.
 func report(w io.Writer, err error) int {
-	// The library's own prefix, where an error is its own, is the program's.
-	fmt.Fprintf(w, "planktos: %s\n", strings.TrimPrefix(err.Error(), "planktos: "))
+	fmt.Fprintf(w, "planktos: %s\n", plain(err))
 	var hinted *hintError
 	var option *planktos.OptionError
 	if errors.As(err, &option) && option.Hint != "" {
