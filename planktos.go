@@ -129,6 +129,9 @@ type Description struct {
 	Prefer string `json:"prefer"`
 	// ThirdParties are the hosts other than the site's own that visitors' browsers will contact.
 	ThirdParties []ThirdParty `json:"thirdParties"`
+	// BrowserSeeds are web seeds that ordinary torrent clients cannot use: those look for a site packed in place in a
+	// folder that has the torrent's name.
+	BrowserSeeds []string `json:"browserSeeds"`
 	// LeftOut is what was found and not packed.
 	LeftOut []LeftOut `json:"leftOut"`
 }
@@ -150,6 +153,7 @@ func (s *Site) Describe() Description {
 		ManifestBytes: len(s.packed.Manifest), Shards: len(root.Shards),
 		Mode: root.Policy.Mode, Prefer: root.Policy.Prefer,
 		ThirdParties: thirdParties(root), LeftOut: []LeftOut{},
+		BrowserSeeds: append([]string{}, s.packed.BrowserSeeds()...),
 	}
 	type identity struct {
 		hash string

@@ -53,8 +53,8 @@ func PublishScripts(ctx context.Context, dir string) error {
 
 // Inject writes the script tag into those HTML files of the folder dir that lack it, of what opts would pack, and lists
 // them. The runtime's scripts are written before, and no page is changed if there is a mistake in opts, which is an
-// [*OptionError], or if the scripts cannot be written. Done again, it changes nothing. [Remove] takes the tags out again
-// and leaves the bytes that were there before.
+// [*OptionError], or if the scripts cannot be written. Done again, it changes nothing. [Remove] takes the tags out and
+// leaves the bytes that were there before.
 func Inject(ctx context.Context, dir string, opts *Options) ([]string, error) {
 	if opts == nil {
 		opts = &Options{}

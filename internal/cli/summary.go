@@ -58,6 +58,9 @@ func (s summary) print(p *program, asJSON bool) error {
 	}
 	b.WriteString(thirdPartyText(s.ThirdParties))
 	b.WriteString(leftOutText(s.LeftOut))
+	for _, seed := range s.BrowserSeeds {
+		fmt.Fprintf(&b, "web seed %s serves browsers only: packed in place, its URL does not end in the torrent's name\n", seed)
+	}
 	_, err := io.WriteString(p.stdout, b.String())
 	return err
 }
@@ -75,10 +78,10 @@ func thirdPartyText(parties []planktos.ThirdParty) string {
 	return b.String()
 }
 
-// leftOutText names what was not packed, apart from Planktos' own files.
+// leftOutText names what was not packed, apart from what Planktos itself has written.
 func leftOutText(left []planktos.LeftOut) string {
 	left = slices.DeleteFunc(slices.Clone(left), func(l planktos.LeftOut) bool {
-		return l.Path == "planktos" || strings.HasPrefix(l.Path, "planktos/") || l.Path == "planktos.sw.min.js"
+		return l.Path == "planktos" || l.Path == "planktos.sw.min.js"
 	})
 	if len(left) == 0 {
 		return ""

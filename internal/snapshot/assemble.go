@@ -196,6 +196,17 @@ func seedURL(name string, inPlace bool, root string) (string, bool) {
 	return u.Scheme + "://" + u.Host + parent + "/", true
 }
 
+// BrowserSeeds are the web seeds that ordinary torrent clients are not told of, since they could not use them.
+func (s *Snapshot) BrowserSeeds() []string {
+	var seeds []string
+	for _, u := range s.Root.WebSeeds {
+		if _, ok := seedURL(s.spec.Name, !s.Root.Copies, u); !ok {
+			seeds = append(seeds, u)
+		}
+	}
+	return seeds
+}
+
 // TorrentFor gives root.torrent for a site whose root URL is known: an absolute http or https URL that ends in a slash.
 // It is the first of the web seeds, and trackers on the site's own host are resolved against it; the info dictionary is
 // the same.

@@ -12,8 +12,8 @@ import (
 type Print [sha256.Size]byte
 
 // Fingerprint looks at what [Build] would pack, by the same walk: links are followed, and what is left out does not
-// count. Of o it heeds Paths and Exclude. A tree that cannot be packed has a fingerprint, too; the only errors are those
-// of ctx.
+// count. Of o it heeds Paths and Exclude. A tree that cannot be packed has a fingerprint, too; the only errors are
+// those of ctx.
 func Fingerprint(ctx context.Context, fsys fs.FS, o *Options) (Print, error) {
 	sum := sha256.New()
 	sources, _, err := walk(ctx, fsys, o)

@@ -51,7 +51,7 @@ func Remove(ctx context.Context, dir string, o RemoveOptions) (*Removed, error) 
 		return nil, fmt.Errorf("%s: %w", dir, cause(err))
 	}
 	defer root.Close()
-	ours, foreign, err := inFolder(root)
+	ours, foreign, err := inFolder(root.FS())
 	if err != nil {
 		return nil, err
 	}
@@ -107,8 +107,8 @@ func Remove(ctx context.Context, dir string, o RemoveOptions) (*Removed, error) 
 }
 
 // inFolder lists the files under planktos/: those that packing writes, and others.
-func inFolder(root *os.Root) (ours, foreign []string, err error) {
-	err = fs.WalkDir(root.FS(), Folder, func(name string, entry fs.DirEntry, err error) error {
+func inFolder(fsys fs.FS) (ours, foreign []string, err error) {
+	err = fs.WalkDir(fsys, Folder, func(name string, entry fs.DirEntry, err error) error {
 		switch {
 		case errors.Is(err, fs.ErrNotExist) && name == Folder:
 			return nil
@@ -126,6 +126,25 @@ func inFolder(root *os.Root) (ours, foreign []string, err error) {
 		return nil
 	})
 	return ours, foreign, err
+}
+
+// foreignFiles names the site's own files in the folder that belongs to Planktos, if a walk came by it: its owner may
+// expect to find them packed.
+func foreignFiles(fsys fs.FS, left []LeftOut) []LeftOut {
+	if !slices.ContainsFunc(left, func(l LeftOut) bool { return l.Path == Folder }) {
+		return nil
+	}
+	_, foreign, err := inFolder(fsys)
+	if err != nil {
+		return nil // nothing of it is packed, and publishing will say what is wrong
+	}
+	var found []LeftOut
+	for _, name := range foreign {
+		if name != Folder {
+			found = append(found, LeftOut{name, "lies in Planktos' own folder"})
+		}
+	}
+	return found
 }
 
 // taggedPages lists the pages among files that carry a script tag of Planktos.

@@ -145,7 +145,7 @@ func Build(ctx context.Context, fsys fs.FS, o *Options) (*Snapshot, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.LeftOut = left
+	s.LeftOut = append(left, foreignFiles(fsys, left)...)
 
 	sizes := []int64{int64(len(o.Runtime.Engine))}
 	for _, source := range sources {
@@ -162,8 +162,8 @@ func Build(ctx context.Context, fsys fs.FS, o *Options) (*Snapshot, error) {
 				s.LeftOut = append(s.LeftOut, LeftOut{source.path, "is too large to get the script tag"})
 			}
 		}
-		slices.SortFunc(s.LeftOut, func(a, b LeftOut) int { return strings.Compare(a.Path, b.Path) })
 	}
+	slices.SortFunc(s.LeftOut, func(a, b LeftOut) int { return strings.Compare(a.Path, b.Path) })
 	if err := s.assemble(o, base, pieceLength, hashes); err != nil {
 		return nil, err
 	}

@@ -110,7 +110,8 @@ func TestBuild(t *testing.T) {
 			}
 		}
 	}
-	reserved := []string{".git", ".planktosignore", "planktos", "planktos.json", "planktos.sw.min.js", "x/.hidden"}
+	reserved := []string{".git", ".planktosignore", "planktos", "planktos.json", "planktos.sw.min.js", "planktos/old",
+		"x/.hidden"}
 	var left []string
 	for _, l := range s.LeftOut {
 		left = append(left, l.Path)
