@@ -11,7 +11,7 @@ export type Get = Extract<ToEngine, { type: 'get' }>;
 /** In a crowd in which nobody has a content, each asks the origin for it after a random time up to this. */
 const hopeMs = 500;
 /** In an outage, how long after everybody who is there has been asked somebody else may still turn up. */
-const aloneMs = 2000;
+const aloneMs = 4000;
 const maxWaiting = 256;
 
 /** What a request would meet now. */

@@ -2,6 +2,7 @@
  * Web seeds (in the manner of BEP 19): the site's own host, and others that carry the same packed site, as sources of
  * content that is verified like any peer's.
  */
+import { isPrivate } from '../shared/headers.ts';
 import { encodePath } from '../shared/manifest.ts';
 import type { Bytes } from '../shared/wire.ts';
 import type { ContentId } from '../store/store.ts';
@@ -90,6 +91,10 @@ export async function fetchRange(
 
 /** The offset in the content of the response's first byte. */
 function offsetOf(response: Response, range: Range): number {
+  if (isPrivate(response.headers)) {
+    void response.body?.cancel().catch(() => {});
+    throw new Error('web seed answered in private');
+  }
   if (response.status === 200 && response.body) return 0;
   const told = /^bytes (\d+)-\d+\/(\d+|\*)$/.exec(response.headers.get('Content-Range') ?? '');
   const right = told && Number(told[1]) === range.start && (told[2] === '*' || Number(told[2]) === range.size);

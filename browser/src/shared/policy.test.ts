@@ -58,9 +58,10 @@ test('who may share', () => {
 });
 
 test('three starts within a minute are a crash loop', () => {
-  assert.ok(policy.crashLoop([1000, 2000, 3000], 4000));
-  assert.ok(!policy.crashLoop([1000, 2000], 4000));
-  assert.ok(!policy.crashLoop([1000, 2000, 3000], 62_500));
+  assert.ok(policy.crashLoop([1000, 2000, 3000]));
+  assert.ok(!policy.crashLoop([1000, 2000]));
+  assert.ok(!policy.crashLoop([1000, 2000, 61_000]));
+  assert.ok(policy.crashLoop([1000, 62_000, 63_000, 64_000]));
 });
 
 test('what runs or styles is active, by type or by destination', () => {

@@ -81,9 +81,12 @@ export function mayShare(
   return consent === 'granted' || (mode === 'auto' && !wish.saveData && !wish.gpc);
 }
 
-/** Whether a worker that began at these times (ms, newest last) without ever getting ready is in a crash loop. */
-export const crashLoop = (startsMs: number[], nowMs: number): boolean =>
-  startsMs.filter((at) => nowMs - at < 60_000).length >= 3;
+/**
+ * Whether a worker whose last three starts were at these times (ms, newest last), without ever getting ready, is in a
+ * crash loop. It stays so: no start is noted while it is off, and the next release's installation forgets them.
+ */
+export const crashLoop = (startsMs: number[]): boolean =>
+  startsMs.length >= 3 && startsMs[startsMs.length - 1]! - startsMs[startsMs.length - 3]! < 60_000;
 
 /** Whether a type or a destination makes bytes run as code, or style a page. */
 export const isActive = (type: string, destination: string): boolean =>

@@ -139,7 +139,9 @@ export class Engines {
    * Asks an engine for bytes of a content. Resolves once the first of them are there; undefined if that does not happen
    * within the request's budget.
    */
-  async ask([path, hash, size, piece]: FileRow, { start, end }: ByteRange, wish: Wish): Promise<Delivery | undefined> {
+  async ask(row: FileRow, range: ByteRange, wish: Wish): Promise<Delivery | undefined> {
+    const [path, hash, size, piece] = row;
+    const { start, end } = range;
     const { client, peersOnly } = wish;
     const leftMs = (byMs: number): number => wish.beganMs + byMs - performance.now();
     const engine = this.#site.mayShare() && (await this.#pick(client, leftMs(wish.engineMs)));
@@ -149,6 +151,7 @@ export class Engines {
     const id = ++this.#lastId;
     let missing = end - start;
     let queued = 0;
+    let lost = false;
     let accept = (_: boolean): void => {};
     const accepted = new Promise<boolean>((resolve) => (accept = resolve));
     let controller!: ReadableStreamDefaultController<Uint8Array<ArrayBuffer>>;
@@ -184,6 +187,7 @@ export class Engines {
           if (missing < 0 || ++queued > chunksOutstanding || data.byteLength > chunkBytes) return cancel();
           return controller.enqueue(new Uint8Array(data));
         }
+        lost = !message;
         if (message?.type !== 'end' || missing) return fail();
         gets.delete(id);
         controller.close();
@@ -191,8 +195,11 @@ export class Engines {
     });
     const deadlineMs = Math.max(1, leftMs(wish.doneMs));
     tell({ type: 'get', id, content: { hash, size, piece }, path, start, end, deadlineMs, peersOnly });
-    if (!(await within(leftMs(wish.answerMs), accepted))) return void cancel();
-    let first = await next(leftMs(wish.doneMs)).catch(() => undefined);
+    const taken = await within(leftMs(wish.answerMs), accepted);
+    if (!taken) cancel();
+    let first = taken ? await next(leftMs(wish.doneMs)).catch(() => undefined) : undefined;
+    // The engine's page was left, perhaps for the very page that asks: its engine is about to come.
+    if (!first && lost && leftMs(wish.engineMs) > 0) return this.ask(row, range, wish);
     return (
       first && {
         async next() {

@@ -55,7 +55,7 @@ export async function loader(site: Site, path: string): Promise<Response | undef
   });
 }
 
-/** Answers the loader: 200 once the document is in the store, from peers or from an origin that came back; else 504. */
+/** Answers the loader: 200 once the document is in the store, or the origin is back, so that it can reload; else 504. */
 export async function load(site: Site, event: FetchEvent, path: string): Promise<Response> {
   const client = await clientOf(site, event);
   const snapshot = client && site.snapshots.live.get(client.snapshot);
@@ -69,5 +69,7 @@ export async function load(site: Site, event: FetchEvent, path: string): Promise
     ]).catch(() => undefined);
     if (found) return found;
   }
-  return new Response(null, { status: 504 });
+  // The origin did answer, but with what is not for the store: the page waits for it, however slow it is.
+  if (!site.snapshots.originDown) site.theirs.add(path);
+  return new Response(null, { status: site.snapshots.originDown ? 504 : 200 });
 }

@@ -31,7 +31,6 @@ const isRuntime = (path: string): boolean => /^planktos(\/|$|\.sw\.min\.js$)/.te
 /** In order: the first that can handle a request does. */
 const routes: Route[] = [
   { name: 'runtime script', canHandle: (_, __, path) => isRuntimeScript(path), handle: runtimeScript },
-  { name: 'runtime', canHandle: (_, __, path) => isRuntime(path), handle: (_, event) => fetch(event.request) },
   { name: 'loader', canHandle: (_, { request }) => request.headers.has(loaderHeader), handle: load },
   {
     name: 'navigation',

@@ -2,7 +2,7 @@
 import { encodePath } from '../shared/manifest.ts';
 import type { FileRow } from '../shared/manifest.ts';
 import type { HeaderList } from '../shared/headers.ts';
-import { patienceMs } from '../shared/policy.ts';
+import { activeBytes, patienceMs } from '../shared/policy.ts';
 import { answer, headersOf, withTag } from './answers.ts';
 import { pinLater, tidy, visitBegins } from './clients.ts';
 import { learnt, stored } from './content.ts';
@@ -41,13 +41,19 @@ export async function navigation(site: Site, event: FetchEvent, path: string): P
   }
 
   const asking = ask(site, event, path);
-  const first = await within(patienceMs, asking.catch(() => undefined));
+  const answered = asking.catch(() => undefined);
+  // What only the host has is waited for as over plain HTTP.
+  const theirs = site.theirs.delete(path) || isAltered(site, path);
+  const first = await (theirs ? answered : within(patienceMs, answered));
   await begun;
   if (!first || first.status >= 500) {
     site.snapshots.originDown = true;
     const instead =
       (await documentFor(site, path, true)) ?? (event.request.destination === 'document' && (await loader(site, path)));
-    if (instead) return instead;
+    if (instead) {
+      void answered.then((late) => late?.body?.cancel());
+      return instead;
+    }
   }
 
   // The origin's own response: a redirect as a redirect; a document with the tag, and kept if it matches.
@@ -71,7 +77,7 @@ async function documentFor(site: Site, path: string, outage = false): Promise<Re
     const known = record?.hash === row[1] && record.size === row[2] ? record : undefined;
     const ruled = certain && snapshot.root.headers.length > 0;
     if (!known && !ruled && !outage) continue;
-    const blob = row[2] ? await stored(site, row, true) : new Blob();
+    const blob = row[2] ? await stored(site, row, row[2] <= activeBytes) : new Blob();
     if (!blob) continue;
     // Relative URLs of a directory's index start from the directory.
     if (isIndexOf(row, path)) return Response.redirect(site.scope + encodePath(path) + '/');

@@ -17,7 +17,8 @@ export async function keepScripts(site: Site): Promise<void> {
 }
 
 export async function runtimeScript(site: Site, { request }: FetchEvent, path: string): Promise<Response> {
-  const fetching = fetch(request);
+  // By its URL: a request that a page abandons on leaving would fail here, which Firefox reports in its console.
+  const fetching = fetch(request.url);
   const response = await within(site.snapshots.originDown ? 0 : patienceMs, fetching.catch(() => undefined));
   if (response && response.status < 500) return response;
   return (await site.records.script(site.scope + path)) ?? fetching;

@@ -45,6 +45,8 @@ export class Site {
   clients = new Map<string, Client>();
   /** paths whose bytes the host altered, and how often it did under the current snapshot */
   altered = new Map<string, number>();
+  /** paths that the origin is to answer alone, the next time a page is opened there */
+  theirs = new Set<string>();
   /** when worker and manifest were first seen to be gone, ms since the epoch; 0 while they are there */
   goneMs = 0;
   #saving: Promise<void> | undefined;
@@ -61,7 +63,7 @@ export class Site {
   static async open(scope: string, own: boolean): Promise<Site | undefined> {
     const site = new Site(scope, own);
     const starts = (await site.records.get<number[]>('starts')) ?? [];
-    if (crashLoop(starts, Date.now())) return undefined;
+    if (crashLoop(starts)) return undefined;
     const noted = site.records.set('starts', [...starts.slice(-2), Date.now()]);
     site.store = await openStore(scope);
     const kept = await site.records.get<ReturnType<Site['persistent']>>('state');
