@@ -9,7 +9,7 @@ import type { Browser } from 'puppeteer-core';
 import { kinds, launch, visitor } from './harness/browsers.ts';
 import type { Kind, Visitor } from './harness/browsers.ts';
 import { origin } from './harness/origin.ts';
-import type { Origin, Rule } from './harness/origin.ts';
+import type { Behaviour, Origin, Rule } from './harness/origin.ts';
 import { brokenPictures, connected, explained, fetchIn, holds, open, runs } from './harness/page.ts';
 import { pack, tracker } from './harness/planktos.ts';
 import { frontPictures, galleryPictures, makeSite, scripts } from './harness/site.ts';
@@ -26,8 +26,31 @@ const outages: Array<[string, Rule]> = [
   ['hangs', () => ({ stall: true })],
 ];
 
+const slow: Array<[string, Extract<Behaviour, { delayMs?: number }>]> = [
+  ['a page', {}],
+  ['a page that is private to the visitor', { headers: { 'cache-control': 'private' } }],
+];
+
 for (const [kind, browser] of browsers) {
   describe(kind, () => {
+    // No longer in coming than over plain HTTP, though what is sent may not be stored, and so cannot come by the loader.
+    for (const [what, behaviour] of slow) {
+      test(`the origin is slow, but alive: ${what} opens`, { timeout: 60_000 }, async (t) => {
+        const { host } = await packed(t);
+        const who = await visitor(t, browser);
+        await explained([who], async () => {
+          await open(who.page, host.url);
+          host.rules = [(path) => (path === 'gallery.html' ? { delayMs: 2500, ...behaviour } : undefined)];
+          await who.page.goto(`${host.url}gallery.html`, { waitUntil: 'domcontentloaded' });
+          await who.page.waitForFunction(() => document.title.startsWith('Gallery') && document.readyState === 'complete', {
+            polling: 100,
+            timeout: 30_000,
+          });
+          assert.deepEqual(await brokenPictures(who.page), []);
+        });
+      });
+    }
+
     for (const [how, rule] of outages) {
       test(`the origin ${how}: a visited page comes from the store`, { timeout: 60_000 }, async (t) => {
         const { site, host } = await packed(t);

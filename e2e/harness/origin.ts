@@ -23,6 +23,8 @@ export type Behaviour =
       alter?: (body: Buffer) => Buffer;
       /** headers to set on the real answer; undefined removes one */
       headers?: Record<string, string | undefined>;
+      /** a server that takes this long to begin its answer */
+      delayMs?: number;
       /** sends the body in steps that take about this long altogether */
       slowMs?: number;
       /** asks the real server without Range */
@@ -129,6 +131,7 @@ export async function origin(scope: Scope, target: string): Promise<Origin> {
     if (behaviour.alter) headers['accept-encoding'] = 'identity';
     if (behaviour.ignoreRange) delete headers['range'];
     const answer = await ask(upstream, request, headers);
+    if (behaviour.delayMs) await new Promise((answered) => setTimeout(answered, behaviour.delayMs));
     seen.status = answer.statusCode ?? 0;
     for (const [name, value] of Object.entries(answer.headers)) {
       if (value !== undefined && !hopByHop.has(name)) response.setHeader(name, value);
