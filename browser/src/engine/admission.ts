@@ -37,7 +37,7 @@ interface Waiting {
   /** everybody is connected, and somebody may fetch it meanwhile and give it on */
   hoping: boolean;
   /** in an outage: since when nobody has been to come */
-  aloneMs: number | undefined;
+  aloneSinceMs: number | undefined;
 }
 
 export class Admission {
@@ -62,7 +62,7 @@ export class Admission {
     const sound = start >= 0 && start < end && end <= content.size;
     if (this.#waiting.has(id) || !sound || this.#waiting.size >= maxWaiting) return this.#owner.decline(id);
     const timer = setTimeout(() => this.#settle(id, 'decline'), Math.max(0, deadlineMs));
-    this.#waiting.set(id, { get, dueMs: this.#owner.now() + deadlineMs, timer, hoping: false, aloneMs: undefined });
+    this.#waiting.set(id, { get, dueMs: this.#owner.now() + deadlineMs, timer, hoping: false, aloneSinceMs: undefined });
   }
 
   /** Decides on what can be decided now. */
@@ -90,7 +90,7 @@ export class Admission {
     if (typeof supply === 'string') return supply;
     const { prefer } = owner;
     let coming = owner.coming();
-    if (coming) waiting.aloneMs = undefined;
+    if (coming) waiting.aloneSinceMs = undefined;
     else coming = get.peersOnly ? this.#alone(waiting) : this.#hope(waiting);
     return decide({ ...supply, coming, deadlineMs: dueMs - owner.now(), prefer, peersOnly: get.peersOnly });
   }
@@ -98,8 +98,8 @@ export class Admission {
   /** 1 while somebody may still turn up, in an outage, though nobody is known of; 0 if not. */
   #alone(waiting: Waiting): number {
     const now = this.#owner.now();
-    waiting.aloneMs ??= now;
-    return now - waiting.aloneMs < aloneMs ? 1 : 0;
+    waiting.aloneSinceMs ??= now;
+    return now - waiting.aloneSinceMs < aloneMs ? 1 : 0;
   }
 
   /** 1 while one of the peers that are here may yet fetch the content from the origin, with `offload`; 0 if not. */

@@ -165,8 +165,6 @@ export class Download {
         assembly.open.delete(block);
         assembly.asked[block]!.add(peer);
         room--;
-        // Asked for before the blocks, so that the answer is not behind them.
-        void this.#needLayer().catch(() => {});
         yield { assembly, block };
       }
     }
@@ -275,6 +273,8 @@ export class Download {
     // One piece a download is always allowed: pieces may be larger than the budget.
     if (size > memory.left && this.#active.size > 0) return undefined;
     memory.left -= size;
+    // Asked for before the blocks, so that the answer is not behind them.
+    void this.#needLayer().catch(() => {});
     const blocks = Math.ceil(size / blockBytes);
     const assembly: Assembly = {
       download: this,

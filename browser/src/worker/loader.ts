@@ -70,6 +70,7 @@ export async function load(site: Site, event: FetchEvent, path: string): Promise
     if (found) return found;
   }
   // The origin did answer, but with what is not for the store: the page waits for it, however slow it is.
-  if (!site.snapshots.originDown) site.theirs.add(path);
-  return new Response(null, { status: site.snapshots.originDown ? 504 : 200 });
+  const { originDown } = site.snapshots;
+  if (!originDown) site.theirs.add(path);
+  return new Response(null, { status: originDown ? 504 : 200 });
 }
