@@ -325,7 +325,7 @@ func loneSurrogate(document []byte) bool {
 	}
 }
 
-// escapedUnit reads the \uXXXX that text begins with.
+// escapedUnit reads the \u escape that text begins with.
 func escapedUnit(text string) (uint64, bool) {
 	if len(text) < 6 || text[:2] != `\u` {
 		return 0, false
