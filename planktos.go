@@ -21,7 +21,6 @@ import (
 	"io/fs"
 	"os"
 
-	"github.com/planktos/planktos/internal/bundle"
 	"github.com/planktos/planktos/internal/manifest"
 	"github.com/planktos/planktos/internal/snapshot"
 )
@@ -47,14 +46,14 @@ func Pack(ctx context.Context, fsys fs.FS, opts *Options) (*Site, error) {
 	if err != nil {
 		return nil, err
 	}
-	scripts, err := bundle.Runtime()
+	scripts, err := runtimeScripts()
 	if err != nil {
-		return nil, fmt.Errorf("planktos: compiling the runtime: %w", err)
+		return nil, err
 	}
 	o := &snapshot.Options{
 		Paths: opts.Paths, Exclude: opts.Exclude, Base: s.base, InPlace: opts.InPlace, Tag: opts.TagHTML,
 		Policy: s.policy, Trackers: s.trackers, WebSeeds: s.webSeeds,
-		Runtime: snapshot.Runtime{Worker: scripts.Worker, Install: scripts.Install, Engine: scripts.Engine},
+		Runtime: scripts,
 	}
 	for _, server := range s.ice {
 		o.ICE = append(o.ICE, manifest.ICEServer(server))

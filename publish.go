@@ -41,14 +41,21 @@ func (s *Site) Publish(ctx context.Context, opts *PublishOptions) error {
 
 // PublishScripts writes the runtime's scripts alone into a site's folder: the manifest there goes on to be used.
 func PublishScripts(ctx context.Context, dir string) error {
+	scripts, err := runtimeScripts()
+	if err != nil {
+		return err
+	}
+	_, err = snapshot.PublishRuntime(ctx, dir, scripts)
+	return err
+}
+
+// runtimeScripts compiles the scripts that a packed site carries.
+func runtimeScripts() (snapshot.Runtime, error) {
 	scripts, err := bundle.Runtime()
 	if err != nil {
-		return fmt.Errorf("planktos: compiling the runtime: %w", err)
+		return snapshot.Runtime{}, fmt.Errorf("planktos: compiling the runtime: %w", err)
 	}
-	_, err = snapshot.PublishRuntime(ctx, dir, snapshot.Runtime{
-		Worker: scripts.Worker, Install: scripts.Install, Engine: scripts.Engine,
-	})
-	return err
+	return snapshot.Runtime{Worker: scripts.Worker, Install: scripts.Install, Engine: scripts.Engine}, nil
 }
 
 // Inject writes the script tag into those HTML files of the folder dir that lack it, of what opts would pack, and lists
@@ -63,13 +70,12 @@ func Inject(ctx context.Context, dir string, opts *Options) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	scripts, err := bundle.Runtime()
+	scripts, err := runtimeScripts()
 	if err != nil {
-		return nil, fmt.Errorf("planktos: compiling the runtime: %w", err)
+		return nil, err
 	}
 	return snapshot.InjectTree(ctx, dir, &snapshot.Options{
-		Paths: opts.Paths, Exclude: opts.Exclude, Base: s.base,
-		Runtime: snapshot.Runtime{Worker: scripts.Worker, Install: scripts.Install, Engine: scripts.Engine},
+		Paths: opts.Paths, Exclude: opts.Exclude, Base: s.base, Runtime: scripts,
 	})
 }
 
