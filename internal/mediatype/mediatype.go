@@ -1,6 +1,5 @@
 // Package mediatype gives a file's Content-Type from its name, by one table that does not depend on the machine:
-// what packs a site, what serves it and what a browser answers from its store agree. browser/src/shared/mediatype.ts is
-// the same in TypeScript, and testdata/vectors/mediatype.json holds both to it.
+// what packs a site and what serves it agree, and browsers are told by the manifest.
 //
 // The types are those of the IANA registry and, where browsers need more, of the WHATWG MIME Sniffing standard.
 package mediatype
@@ -84,9 +83,12 @@ var byExtension = func() map[string]string {
 	return types
 }()
 
+// Extension gives what follows the last dot in the last segment of a path, in lower case.
+func Extension(name string) string { return strings.ToLower(strings.TrimPrefix(path.Ext(name), ".")) }
+
 // Of gives the Content-Type of a file by the extension of its name, whatever its case.
 func Of(name string) string {
-	mediaType, ok := byExtension[strings.ToLower(strings.TrimPrefix(path.Ext(name), "."))]
+	mediaType, ok := byExtension[Extension(name)]
 	switch {
 	case !ok:
 		return Default

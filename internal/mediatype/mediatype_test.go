@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-func TestVectors(t *testing.T) {
-	data, err := os.ReadFile("../../testdata/vectors/mediatype.json")
+func TestCases(t *testing.T) {
+	data, err := os.ReadFile("testdata/cases.json")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -31,7 +31,7 @@ func TestVectors(t *testing.T) {
 	}
 	for extension := range byExtension {
 		if !seen[extension] {
-			t.Errorf("no vector for .%s", extension)
+			t.Errorf("no case for .%s", extension)
 		}
 	}
 }

@@ -36,6 +36,15 @@ type Hash [sha256.Size]byte
 // String returns 64 lower-case hex digits.
 func (h Hash) String() string { return hex.EncodeToString(h[:]) }
 
+// MarshalText writes a hash as [Hash.String] does.
+func (h Hash) MarshalText() ([]byte, error) { return []byte(h.String()), nil }
+
+// UnmarshalText reads it as [ParseHash] does.
+func (h *Hash) UnmarshalText(text []byte) (err error) {
+	*h, err = ParseHash(string(text))
+	return err
+}
+
 // ParseHash is the inverse of [Hash.String]. It accepts lower case only, so that a hash has one spelling.
 func ParseHash(s string) (Hash, error) {
 	var h Hash

@@ -9,6 +9,8 @@ type Reply struct {
 	Answer    *Relay
 	Scraped   *Scraped
 	Failure   *Failure
+	Release   *Release
+	Told      *Told
 }
 
 // Announced answers an announce.
@@ -114,6 +116,7 @@ func DecodeReply(data []byte) (Reply, error) {
 	d := replyDecoder{
 		announced: Announced{IntervalSeconds: Unknown, Complete: Unknown, Incomplete: Unknown},
 		scraped:   Scraped{MinRequestIntervalSeconds: Unknown},
+		told:      Told{Peers: Unknown},
 	}
 	if err := scanObject(data, d.field); err != nil {
 		return Reply{}, d.failure(err.Error())
@@ -127,6 +130,16 @@ func DecodeReply(data []byte) (Reply, error) {
 	switch {
 	case d.action == ActionScrape:
 		return Reply{Scraped: &d.scraped}, nil
+	case d.action == ActionRelease && d.told.Peers != Unknown:
+		return Reply{Told: &d.told}, nil
+	case d.action == ActionRelease && !d.hasInfoHash:
+		return Reply{}, d.failure("invalid info_hash")
+	case d.action == ActionRelease && d.release.reason != "":
+		return Reply{}, d.failure(d.release.reason)
+	case d.action == ActionRelease:
+		release := d.release.release
+		release.InfoHashes = []InfoHash{d.relay.InfoHash}
+		return Reply{Release: &release}, nil
 	case d.action != ActionAnnounce:
 		return Reply{}, d.failure("invalid action")
 	case !d.hasInfoHash:
@@ -156,6 +169,8 @@ type replyDecoder struct {
 	offer, answer []byte
 	announced     Announced
 	scraped       Scraped
+	release       releaseDecoder
+	told          Told
 	failed        bool
 	reason        string // the tracker's, if failed
 	refused       string // ours
@@ -200,6 +215,10 @@ func (d *replyDecoder) field(s *scanner, key []byte) (err error) {
 		err = d.files(s)
 	case "flags":
 		err = d.flags(s)
+	case "told":
+		d.told.Peers, err = s.count()
+	case "snapshot", "root":
+		err = d.release.field(s, key)
 	default:
 		err = s.skip(1)
 	}
@@ -245,7 +264,7 @@ func (d *replyDecoder) files(s *scanner) error {
 			return err
 		})
 		if err == nil && len(d.scraped.Files) == MaxScrape {
-			d.refused = "too many swarms in one scrape"
+			d.refused = "too many swarms in one message"
 			return nil
 		}
 		d.scraped.Files = append(d.scraped.Files, file)

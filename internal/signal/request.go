@@ -1,11 +1,15 @@
 package signal
 
-import "strconv"
+import (
+	"bytes"
+	"strconv"
+)
 
 // Request is what a client sends: exactly one of its fields is set.
 type Request struct {
 	Announce *Announce
 	Scrape   *Scrape
+	Release  *Release
 }
 
 // Announce tells a tracker of a peer's state in one swarm, and carries offers to others in it or an answer to one.
@@ -18,19 +22,25 @@ type Announce struct {
 	// NumWant is how many peers the sender wants to meet, Unknown if not given. Each needs an offer.
 	NumWant int64
 	Offers  []Offer
-	// Answer is the session description, as JSON, that answers offer OfferID of peer ToPeerID. Nil if there is none.
+	// Answer is the session description, {"type":"answer","sdp":"v=0…"}, that answers offer OfferID of peer ToPeerID. Nil if there is none.
 	Answer   []byte
 	ToPeerID PeerID
 	OfferID  OfferID
 	// TrackerID is what the tracker asked to be told again; empty if nothing.
 	TrackerID string
+	// Releases is whether the sender understands a Release. (An addition of Planktos: WebTorrent's own client gives a
+	// tracker up that says what it does not know.)
+	Releases bool
 }
 
 // Offer is one offer to connect.
 type Offer struct {
 	ID OfferID
-	// Description is the session description as JSON: an object, in practice {"type":"offer","sdp":"…"}.
+	// Description is the session description as JSON: {"type":"offer","sdp":"v=0…"}.
 	Description []byte
+	// To is the peer that the offer is for, if the tracker knows it, else the offer is for any. The zero PeerID names
+	// nobody. (An addition of Planktos; other trackers ignore it.)
+	To PeerID
 }
 
 // Scrape asks for the counts of swarms.
@@ -68,6 +78,16 @@ func DecodeRequest(data []byte) (Request, error) {
 		return Request{Announce: &announce}, nil
 	case ActionScrape:
 		return Request{Scrape: &Scrape{InfoHashes: d.hashes}}, nil
+	case ActionRelease:
+		switch {
+		case len(d.hashes) == 0:
+			return Request{}, d.failure("invalid info_hash")
+		case d.release.reason != "":
+			return Request{}, d.failure(d.release.reason)
+		}
+		release := d.release.release
+		release.InfoHashes = d.hashes
+		return Request{Release: &release}, nil
 	default:
 		return Request{}, d.failure("invalid action")
 	}
@@ -80,7 +100,9 @@ type requestDecoder struct {
 	hashes   []InfoHash
 	single   bool // info_hash was one string
 	announce Announce
+	release  releaseDecoder
 	reason   string
+	bogus    bool
 
 	hasPeerID, hasToPeerID, hasOfferID bool
 }
@@ -92,7 +114,7 @@ func (d *requestDecoder) refuse(reason string) {
 }
 
 func (d *requestDecoder) failure(reason string) *Failure {
-	f := &Failure{Action: d.action, Reason: reason}
+	f := &Failure{Action: d.action, Reason: reason, Bogus: d.bogus}
 	if d.single {
 		f.InfoHash, f.HasInfoHash = d.hashes[0], true
 	}
@@ -110,6 +132,8 @@ func (d *requestDecoder) field(s *scanner, key []byte) (err error) {
 				d.action = ActionAnnounce
 			case `"scrape"`:
 				d.action = ActionScrape
+			case `"release"`:
+				d.action = ActionRelease
 			default:
 				d.action = ""
 				d.refuse("invalid action")
@@ -138,7 +162,13 @@ func (d *requestDecoder) field(s *scanner, key []byte) (err error) {
 	case "offers":
 		err = d.offers(s)
 	case "answer":
-		a.Answer, err = d.description(s, "invalid answer")
+		a.Answer, err = d.description(s, `"answer"`, "invalid answer")
+	case "pk_release":
+		var raw []byte
+		raw, err = s.value()
+		a.Releases = string(raw) == "true"
+	case "snapshot", "root":
+		err = d.release.field(s, key)
 	default:
 		err = s.skip(1)
 	}
@@ -173,7 +203,7 @@ func (d *requestDecoder) infoHash(s *scanner) error {
 		case !has:
 			d.refuse("invalid info_hash")
 		case len(d.hashes) == MaxScrape:
-			d.refuse("too many swarms in one scrape")
+			d.refuse("too many swarms in one message")
 		default:
 			d.hashes = append(d.hashes, h)
 		}
@@ -213,17 +243,36 @@ func (d *requestDecoder) event(s *scanner) error {
 	return nil
 }
 
-// description reads a session description: an object, or null, which is as good as absent.
-func (d *requestDecoder) description(s *scanner, reason string) ([]byte, error) {
-	raw, err := s.value()
-	if err != nil || string(raw) == "null" {
-		return nil, err
+// description reads a session description of a kind, which is a JSON string: an object that holds the kind and the
+// beginning of an SDP (RFC 8866), or null, which is as good as absent.
+func (d *requestDecoder) description(s *scanner, kind, reason string) ([]byte, error) {
+	switch s.peek() {
+	case '{':
+	case 'n':
+		return nil, s.skip(1)
+	default:
+		d.bogus = true
+		d.refuse(reason)
+		return nil, s.skip(1)
 	}
-	if raw[0] != '{' {
+	start := s.pos
+	var typed, described bool
+	err := s.object(func(s *scanner, key []byte) error {
+		raw, err := s.value()
+		switch string(key) {
+		case "type":
+			typed = string(raw) == kind
+		case "sdp":
+			described = len(raw) <= MaxSDP && bytes.HasPrefix(raw, []byte(`"v=0`))
+		}
+		return err
+	})
+	if err == nil && (!typed || !described) {
+		d.bogus = true
 		d.refuse(reason)
 		return nil, nil
 	}
-	return raw, nil
+	return s.data[start:s.pos], err
 }
 
 func (d *requestDecoder) offers(s *scanner) error {
@@ -244,13 +293,15 @@ func (d *requestDecoder) offer(s *scanner) error {
 		return s.skip(2)
 	}
 	var offer Offer
-	var hasID bool
+	var hasID, directed bool
 	err := s.object(func(s *scanner, key []byte) (err error) {
 		switch string(key) {
 		case "offer":
-			offer.Description, err = d.description(s, "invalid offer")
+			offer.Description, err = d.description(s, `"offer"`, "invalid offer")
 		case "offer_id":
 			err = d.binary(s, offer.ID[:], "invalid offer_id", &hasID)
+		case "to_peer_id":
+			err = d.binary(s, offer.To[:], "invalid to_peer_id", &directed)
 		default:
 			err = s.skip(3)
 		}
@@ -264,6 +315,7 @@ func (d *requestDecoder) offer(s *scanner) error {
 	case !hasID:
 		d.refuse("invalid offer_id")
 	case len(d.announce.Offers) == MaxOffers:
+		d.bogus = true
 		d.refuse("too many offers")
 	default:
 		if d.announce.Offers == nil {
@@ -301,6 +353,9 @@ func (a *Announce) AppendJSON(dst []byte) []byte {
 		dst = append(dst, `,"event":`...)
 		dst = appendText(dst, string(a.Event))
 	}
+	if a.Releases {
+		dst = append(dst, `,"pk_release":true`...)
+	}
 	if len(a.Offers) > 0 {
 		dst = append(dst, `,"offers":[`...)
 		for i, offer := range a.Offers {
@@ -311,6 +366,10 @@ func (a *Announce) AppendJSON(dst []byte) []byte {
 			dst = append(dst, offer.Description...)
 			dst = append(dst, `,"offer_id":`...)
 			dst = appendBinary(dst, offer.ID[:])
+			if offer.To != (PeerID{}) {
+				dst = append(dst, `,"to_peer_id":`...)
+				dst = appendBinary(dst, offer.To[:])
+			}
 			dst = append(dst, '}')
 		}
 		dst = append(dst, ']')

@@ -8,6 +8,8 @@
 //	client ◀── Relay{answer} ────────────────── tracker        the two now connect without the tracker
 //	client ── Scrape ──▶ tracker ── Scraped ──▶ client
 //	client ◀── Failure ── tracker                              what was asked cannot be done
+//	publisher ── Release ──▶ tracker ── Release ──▶ members    a site has a new snapshot (an addition of Planktos)
+//	publisher ◀── Told ──── tracker
 //
 // There is no BEP for it; the protocol is what bittorrent-tracker (JavaScript) does, and docs/tracker.md in this
 // repository writes it down. One message is one JSON object in one WebSocket message. Identifiers are "binary
@@ -40,10 +42,11 @@ func (o OfferID) String() string { return hex.EncodeToString(o[:]) }
 // Action is the `action` of a message.
 type Action string
 
-// The two actions of the protocol.
+// The two actions of the protocol, and Planktos' own.
 const (
 	ActionAnnounce Action = "announce"
 	ActionScrape   Action = "scrape"
+	ActionRelease  Action = "release"
 )
 
 // Event is the `event` of an announce.
@@ -66,8 +69,12 @@ const Unknown int64 = -1
 const (
 	// MaxOffers is the most offers in one announce (clients in the field send 5 to 10).
 	MaxOffers = 100
-	// MaxScrape is the most swarms in one scrape, about what BEP 15 allows.
+	// MaxSDP is the longest session description, in bytes of JSON (a browser's is 0.5 to 8 KiB).
+	MaxSDP = 16 << 10
+	// MaxScrape is the most swarms in one scrape, about what BEP 15 allows, and of one release.
 	MaxScrape = 74
+	// MaxRoot is the longest root of a release, in bytes of JSON: with MaxScrape swarms it makes less than 128 KiB.
+	MaxRoot = 96 << 10
 	// maxDepth is how deep values may be nested.
 	maxDepth = 16
 	// maxText is the longest text, in bytes, that is kept of a tracker id, failure reason or warning.
@@ -83,6 +90,9 @@ type Failure struct {
 	HasInfoHash bool
 	// Reason is the `failure reason`, in words for a person.
 	Reason string
+	// Bogus is whether the message held what no client sends: a description that is none, or too many offers. It is not
+	// sent.
+	Bogus bool
 }
 
 func (f *Failure) Error() string { return f.Reason }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"math"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -79,26 +80,35 @@ func TestDecodeBinary(t *testing.T) {
 
 func TestRequestRoundTrip(t *testing.T) {
 	offer := []byte(`{"type":"offer","sdp":"v=0\r\no=- 1 2 IN IP4 127.0.0.1\r\n"}`)
+	answer := []byte(`{"sdp":"v=0\r\n","type":"answer","more":{}}`)
 	for id := range every {
 		requests := []Request{
 			{Announce: &Announce{
 				InfoHash: id, PeerID: sequence(id[3]), Event: EventStarted,
 				Uploaded: 1, Downloaded: 0, Left: math.MaxInt64, NumWant: 5, TrackerID: "a \"<tracker>\" \u2028",
-				Offers: []Offer{{ID: id, Description: offer}, {ID: sequence(id[7]), Description: []byte(`{}`)}},
+				Releases: true,
+				Offers:   []Offer{{ID: id, Description: offer}, {ID: sequence(id[7]), Description: offer, To: sequence(id[1])}},
 			}},
 			{Announce: &Announce{
 				InfoHash: id, PeerID: sequence(id[3]), Event: EventUpdate,
 				Uploaded: Unknown, Downloaded: Unknown, Left: Unknown, NumWant: Unknown,
-				Answer: offer, ToPeerID: sequence(id[5]), OfferID: id,
+				Answer: answer, ToPeerID: sequence(id[5]), OfferID: id,
 			}},
 			{Scrape: &Scrape{InfoHashes: []InfoHash{id, sequence(id[9])}}},
 			{Scrape: &Scrape{}},
+			{Release: &Release{InfoHashes: []InfoHash{id}}},
+			{Release: &Release{
+				InfoHashes: []InfoHash{id, sequence(id[9])}, Snapshot: Snapshot{31: 1}, Root: EncodeRoot([]byte(`{"é":"<"}`)),
+			}},
 		}
 		for _, want := range requests {
 			var text []byte
-			if want.Announce != nil {
+			switch {
+			case want.Announce != nil:
 				text = want.Announce.AppendJSON(nil)
-			} else {
+			case want.Release != nil:
+				text = want.Release.AppendJSON(nil)
+			default:
 				text = want.Scrape.AppendJSON(nil)
 			}
 			got, err := DecodeRequest(text)
@@ -112,6 +122,7 @@ func TestRequestRoundTrip(t *testing.T) {
 func TestReplyRoundTrip(t *testing.T) {
 	id := sequence(0xf0)
 	relay := &Relay{InfoHash: id, PeerID: sequence(1), OfferID: sequence(2), Description: []byte(`{"sdp":"é"}`)}
+	release := &Release{InfoHashes: []InfoHash{id}, Snapshot: Snapshot{1}, Root: []byte(`"{}"`)}
 	files := []ScrapedFile{{InfoHash: id, Complete: 1, Incomplete: 2, Downloaded: 3}, {InfoHash: sequence(0)}}
 	tests := []struct {
 		text []byte
@@ -127,6 +138,8 @@ func TestReplyRoundTrip(t *testing.T) {
 			Reply{Scraped: &Scraped{Files: files, MinRequestIntervalSeconds: 60}}},
 		{(&Scraped{MinRequestIntervalSeconds: Unknown}).AppendJSON(nil),
 			Reply{Scraped: &Scraped{MinRequestIntervalSeconds: Unknown}}},
+		{release.AppendJSON(nil), Reply{Release: release}},
+		{(&Told{Peers: 0}).AppendJSON(nil), Reply{Told: &Told{}}},
 		{(&Failure{Reason: "no"}).AppendJSON(nil), Reply{Failure: &Failure{Reason: "no"}}},
 		{(&Failure{Action: ActionAnnounce, InfoHash: id, HasInfoHash: true, Reason: "\"no\"\n"}).AppendJSON(nil),
 			Reply{Failure: &Failure{Action: ActionAnnounce, InfoHash: id, HasInfoHash: true, Reason: "\"no\"\n"}}},
@@ -172,6 +185,7 @@ func TestAccepted(t *testing.T) {
 		{"empty event", announce(`,"event":""`)},
 		{"event empty", announce(`,"event":"empty"`)},
 		{"no offers", announce(`,"offers":[]`)},
+		{"what only a release has", announce(`,"snapshot":1,"root":{}`)},
 		{"the last of two members counts", announce(`,"event":"started","event":"update"`)},
 		{"an escaped quote at each offset", announce(`,"a":"\"","b":"1\"","c":"12\"","d":"123\"","e":"1234\"","f":"12345\"",` +
 			`"g":"123456\"","h":"1234567\"","i":"12345678\""`)},
@@ -190,7 +204,7 @@ func TestAccepted(t *testing.T) {
 }
 
 func TestRefused(t *testing.T) {
-	offer := `{"offer":{},"offer_id":"cccccccccccccccccccc"}`
+	offer := `{"offer":{"type":"offer","sdp":"v=0"},"offer_id":"cccccccccccccccccccc"}`
 	tests := []struct{ name, text, reason string }{
 		{"empty", "", "invalid JSON"},
 		{"white space", " \n", "invalid JSON"},
@@ -224,7 +238,7 @@ func TestRefused(t *testing.T) {
 			"invalid info_hash"},
 		{"null among info_hashes", `{"action":"scrape","info_hash":[null]}`, "invalid info_hash"},
 		{"too many info_hashes", `{"action":"scrape","info_hash":["aaaaaaaaaaaaaaaaaaaa"` +
-			strings.Repeat(`,"aaaaaaaaaaaaaaaaaaaa"`, MaxScrape) + `]}`, "too many swarms in one scrape"},
+			strings.Repeat(`,"aaaaaaaaaaaaaaaaaaaa"`, MaxScrape) + `]}`, "too many swarms in one message"},
 		{"no peer_id", `{"action":"announce","info_hash":"aaaaaaaaaaaaaaaaaaaa"}`, "invalid peer_id"},
 		{"unknown event", announce(`,"event":"exploded"`), "invalid event"},
 		{"event of another type", announce(`,"event":7`), "invalid event"},
@@ -232,12 +246,15 @@ func TestRefused(t *testing.T) {
 		{"offer of another type", announce(`,"offers":["x"]`), "invalid offers"},
 		{"offer without description", announce(`,"offers":[{"offer_id":"cccccccccccccccccccc"}]`), "invalid offer"},
 		{"offer that is a string", announce(`,"offers":[{"offer":"x","offer_id":"cccccccccccccccccccc"}]`), "invalid offer"},
-		{"offer without id", announce(`,"offers":[{"offer":{}}]`), "invalid offer_id"},
-		{"offer with a short id", announce(`,"offers":[{"offer":{},"offer_id":"c"}]`), "invalid offer_id"},
+		{"offer without id", announce(`,"offers":[{"offer":{"type":"offer","sdp":"v=0"}}]`), "invalid offer_id"},
+		{"offer with a short id", announce(`,"offers":[{"offer":{"type":"offer","sdp":"v=0"},"offer_id":"c"}]`),
+			"invalid offer_id"},
 		{"too many offers", announce(`,"offers":[` + offer + strings.Repeat(","+offer, MaxOffers) + `]`), "too many offers"},
-		{"answer to nobody", announce(`,"answer":{}`), "invalid `to_peer_id` (required with `answer`)"},
-		{"answer to no offer", announce(`,"answer":{},"to_peer_id":"bbbbbbbbbbbbbbbbbbbb"`),
+		{"answer to nobody", announce(`,"answer":{"type":"answer","sdp":"v=0"}`), "invalid `to_peer_id` (required with `answer`)"},
+		{"answer to no offer", announce(`,"answer":{"type":"answer","sdp":"v=0"},"to_peer_id":"bbbbbbbbbbbbbbbbbbbb"`),
 			"invalid `offer_id` (required with `answer`)"},
+		{"release with a long root", `{"action":"release","info_hash":"aaaaaaaaaaaaaaaaaaaa","root":"` +
+			strings.Repeat("x", MaxRoot) + `"}`, "invalid root"},
 		{"answer that is a string", announce(`,"answer":"x"`), "invalid answer"},
 	}
 	for _, test := range tests {
@@ -246,6 +263,45 @@ func TestRefused(t *testing.T) {
 			failure, ok := err.(*Failure)
 			if !ok || failure.Reason != test.reason {
 				t.Errorf("got %+v, %v, want %q", got, err, test.reason)
+			}
+		})
+	}
+}
+
+func TestBogus(t *testing.T) {
+	offers := func(descriptions ...string) string {
+		var list []string
+		for _, each := range descriptions {
+			list = append(list, `{"offer_id":"cccccccccccccccccccc","offer":`+each+`}`)
+		}
+		return announce(`,"offers":[` + strings.Join(list, ",") + `]`)
+	}
+	good := `{"type":"offer","sdp":"v=0\r\n"}`
+	long := `{"type":"offer","sdp":"v=0` + strings.Repeat("x", MaxSDP) + `"}`
+	tests := []struct {
+		name, text string
+		bogus      bool
+	}{
+		{"no sdp", offers(`{"type":"offer"}`), true},
+		{"not an sdp", offers(`{"type":"offer","sdp":"hello"}`), true},
+		{"sdp of another type", offers(`{"type":"offer","sdp":{"v":0}}`), true},
+		{"an answer as an offer", offers(`{"type":"answer","sdp":"v=0"}`), true},
+		{"one among good ones", offers(good, `{}`, good), true},
+		{"oversize", offers(long), true},
+		{"a string", offers(`"v=0"`), true},
+		{"an array", offers(`["v=0"]`), true},
+		{"an offer as an answer", announce(`,"answer":` + good), true},
+		{"too many", offers(slices.Repeat([]string{good}, MaxOffers+1)...), true},
+		{"a mistake", announce(`,"event":"exploded"`), false},
+		{"null", offers(`null`), false},
+		{"good, and strange besides", offers(`{"extra":[1,{}],"sdp":"v=0\n","type":"offer","sdp2":null}`), false},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			_, err := DecodeRequest([]byte(test.text))
+			failure, _ := err.(*Failure)
+			if bogus := failure != nil && failure.Bogus; bogus != test.bogus {
+				t.Errorf("got %v, bogus %v", err, bogus)
 			}
 		})
 	}
@@ -279,6 +335,19 @@ func TestRefusedReplies(t *testing.T) {
 	}
 }
 
+func TestEncodeRoot(t *testing.T) {
+	if got := EncodeRoot(bytes.Repeat([]byte("x"), MaxRoot-2)); len(got) != MaxRoot {
+		t.Errorf("got %d bytes, want %d", len(got), MaxRoot)
+	}
+	for _, long := range []string{
+		strings.Repeat("x", MaxRoot-1), strings.Repeat(`"`, MaxRoot/2), strings.Repeat("x", MaxRoot+1),
+	} {
+		if got := EncodeRoot([]byte(long)); got != nil {
+			t.Errorf("%d bytes are encoded as %d", len(long), len(got))
+		}
+	}
+}
+
 func TestScrapedFilesAreBounded(t *testing.T) {
 	text := []byte(`{"action":"scrape","files":{`)
 	for i := range MaxScrape + 1 {
@@ -294,10 +363,12 @@ func TestScrapedFilesAreBounded(t *testing.T) {
 
 // realistic is an announce as a browser sends it: 5 offers of 2 KB.
 func realistic() []byte {
-	sdp, _ := json.Marshal(strings.Repeat("a=candidate:1 1 udp 2113937151 192.0.2.1 54400 typ host\r\n", 35))
+	sdp, _ := json.Marshal("v=0\r\n" + strings.Repeat("a=candidate:1 1 udp 2113937151 192.0.2.1 54400 typ host\r\n", 35))
 	a := Announce{InfoHash: sequence(1), PeerID: sequence(2), Event: EventStarted, NumWant: 5}
 	for i := range 5 {
-		a.Offers = append(a.Offers, Offer{sequence(byte(i)), []byte(`{"type":"offer","sdp":` + string(sdp) + `}`)})
+		a.Offers = append(a.Offers, Offer{
+			ID: sequence(byte(i)), Description: []byte(`{"type":"offer","sdp":` + string(sdp) + `}`),
+		})
 	}
 	return a.AppendJSON(nil)
 }
@@ -374,7 +445,15 @@ func FuzzDecodeRequest(f *testing.F) {
 					t.Fatalf("%+v came back as %+v, %v", a, again.Announce, err)
 				}
 			}
-		} else if len(got.Scrape.InfoHashes) > MaxScrape {
+		}
+		if r := got.Release; r != nil {
+			relayed := r.AppendJSON(nil)
+			again, err := DecodeRequest(relayed)
+			if err != nil || !reflect.DeepEqual(again.Release, r) || len(r.InfoHashes) > MaxScrape || len(r.Root) > MaxRoot {
+				t.Fatalf("%+v came back as %+v, %v", r, again.Release, err)
+			}
+		}
+		if got.Scrape != nil && len(got.Scrape.InfoHashes) > MaxScrape {
 			t.Fatalf("%d swarms", len(got.Scrape.InfoHashes))
 		}
 	})
@@ -394,6 +473,9 @@ func FuzzDecodeReply(f *testing.F) {
 		}
 		if got.Scraped != nil && len(got.Scraped.Files) > MaxScrape {
 			t.Fatalf("%d files", len(got.Scraped.Files))
+		}
+		if r := got.Release; r != nil && (len(r.InfoHashes) != 1 || !json.Valid(r.AppendJSON(nil))) {
+			t.Fatalf("release %+v", r)
 		}
 		for _, relay := range []*Relay{got.Offer, got.Answer} {
 			if relay != nil && !json.Valid(relay.Description) {

@@ -21,8 +21,10 @@ type vectors struct {
 			}
 			Answer            json.RawMessage
 			ToPeerID, OfferID string
+			Releases          bool
 		}
-		Scrape []string
+		Scrape  []string
+		Release *vectorRelease
 	}
 	Replies []struct {
 		Name, Text string
@@ -43,8 +45,34 @@ type vectors struct {
 			MinRequestIntervalSeconds int64
 		}
 		Failure *struct{ Reason, InfoHash string }
+		Release *vectorRelease
+		Told    *struct{ Peers int64 }
 	}
 	RefusedRequests, RefusedReplies []struct{ Name, Text string }
+}
+
+type vectorRelease struct {
+	InfoHashes     []string
+	Snapshot, Root string
+}
+
+// check compares a release to what the vectors want, nil for none.
+func (want *vectorRelease) check(t *testing.T, got *Release) {
+	t.Helper()
+	if got == nil || len(got.InfoHashes) != len(want.InfoHashes) {
+		t.Fatalf("got %+v, want %+v", got, want)
+	}
+	for i, h := range want.InfoHashes {
+		if got.InfoHashes[i].String() != h {
+			t.Errorf("swarm %d is %s, want %s", i, got.InfoHashes[i], h)
+		}
+	}
+	if (got.Snapshot != Snapshot{} || want.Snapshot != "") && got.Snapshot.String() != want.Snapshot {
+		t.Errorf("snapshot %s, want %s", got.Snapshot, want.Snapshot)
+	}
+	if root := string(got.Document()); root != want.Root {
+		t.Errorf("root %q, want %q", root, want.Root)
+	}
 }
 
 func readVectors(t testing.TB) (v vectors) {
@@ -102,6 +130,10 @@ func TestVectorRequests(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			if c.Release != nil {
+				c.Release.check(t, got.Release)
+				return
+			}
 			if c.Announce == nil {
 				if got.Scrape == nil || len(got.Scrape.InfoHashes) != len(c.Scrape) {
 					t.Fatalf("got %+v", got)
@@ -116,7 +148,7 @@ func TestVectorRequests(t *testing.T) {
 			a, want := got.Announce, c.Announce
 			if a == nil || a.InfoHash.String() != want.InfoHash || a.PeerID.String() != want.PeerID ||
 				string(a.Event) != want.Event || a.Uploaded != want.Uploaded || a.Downloaded != want.Downloaded ||
-				a.Left != want.Left || a.NumWant != want.NumWant || len(a.Offers) != len(want.Offers) ||
+				a.Left != want.Left || a.NumWant != want.NumWant || a.Releases != want.Releases || len(a.Offers) != len(want.Offers) ||
 				!same(a.Answer, want.Answer) || a.ToPeerID != id(t, want.ToPeerID) || a.OfferID != id(t, want.OfferID) {
 				t.Fatalf("got %+v, want %+v", a, want)
 			}
@@ -148,6 +180,12 @@ func TestVectorReplies(t *testing.T) {
 				if f == nil || f.Reason != c.Failure.Reason || f.InfoHash != id(t, c.Failure.InfoHash) ||
 					f.HasInfoHash != (c.Failure.InfoHash != "") {
 					t.Errorf("got %+v, want %+v", f, c.Failure)
+				}
+			case c.Release != nil:
+				c.Release.check(t, got.Release)
+			case c.Told != nil:
+				if got.Told == nil || got.Told.Peers != c.Told.Peers {
+					t.Errorf("got %+v, want %+v", got.Told, c.Told)
 				}
 			case c.Scraped != nil:
 				s := got.Scraped

@@ -28,7 +28,8 @@ type vectors struct {
 	BadHandshakes []struct{ Name, Hex string }
 }
 
-func readVectors(t testing.TB) (v vectors) {
+// readVectors reads those of the shared vectors that V has fields for.
+func readVectors[V any](t testing.TB) (v V) {
 	t.Helper()
 	data, err := os.ReadFile("../../testdata/vectors/wire.json")
 	if err == nil {
@@ -56,7 +57,7 @@ var ids = map[string]ID{
 }
 
 func TestMessages(t *testing.T) {
-	v := readVectors(t)
+	v := readVectors[vectors](t)
 	for _, c := range v.Messages {
 		t.Run(c.Name, func(t *testing.T) {
 			m := c.Message
@@ -107,7 +108,7 @@ func TestMessages(t *testing.T) {
 }
 
 func TestHandshakes(t *testing.T) {
-	v := readVectors(t)
+	v := readVectors[vectors](t)
 	for _, c := range v.Handshakes {
 		t.Run(c.Name, func(t *testing.T) {
 			want := Handshake{
@@ -133,7 +134,7 @@ func TestHandshakes(t *testing.T) {
 }
 
 func TestTruncated(t *testing.T) {
-	v := readVectors(t)
+	v := readVectors[vectors](t)
 	for _, c := range v.Messages {
 		data := unhex(t, c.Hex)
 		for n := range data {
@@ -149,7 +150,7 @@ func TestTruncated(t *testing.T) {
 }
 
 func FuzzRead(f *testing.F) {
-	v := readVectors(f)
+	v := readVectors[vectors](f)
 	for _, c := range v.Messages {
 		f.Add(unhex(f, c.Hex))
 	}
@@ -170,7 +171,7 @@ func FuzzRead(f *testing.F) {
 }
 
 func FuzzReadHandshake(f *testing.F) {
-	for _, c := range readVectors(f).Handshakes {
+	for _, c := range readVectors[vectors](f).Handshakes {
 		f.Add(unhex(f, c.Hex))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
