@@ -2,6 +2,7 @@ package tracker
 
 import (
 	"bufio"
+	"bytes"
 	"io"
 	"net"
 	"net/http"
@@ -26,7 +27,7 @@ func BenchmarkAnnounce(b *testing.B) {
 	defer tracker.Close()
 
 	candidate := `a=candidate:1 1 udp 2113937151 192.0.2.1 54400 typ host\r\n`
-	sdp := []byte(`{"type":"offer","sdp":"` + strings.Repeat(candidate, 35) + `"}`)
+	sdp := []byte(`{"type":"offer","sdp":"v=0\r\n` + strings.Repeat(candidate, 35) + `"}`)
 	crowd := make([]*benchPeer, peers)
 	for i := range crowd {
 		crowd[i] = newBenchPeer(b, server.Listener.Addr().String(), byte(i), sdp)
@@ -77,6 +78,7 @@ func newBenchPeer(b *testing.B, address string, id byte, sdp []byte) *benchPeer 
 	if response, err := http.ReadResponse(in, nil); err != nil || response.StatusCode != http.StatusSwitchingProtocols {
 		b.Fatal(response, err)
 	}
+	answer := bytes.Replace(sdp, []byte("offer"), []byte("answer"), 1)
 	p := &benchPeer{
 		nc:       nc,
 		announce: &signal.Announce{InfoHash: signal.InfoHash{7}, PeerID: signal.PeerID{id}, NumWant: 5},
@@ -95,7 +97,7 @@ func newBenchPeer(b *testing.B, address string, id byte, sdp []byte) *benchPeer 
 			}
 			if offer := reply.Offer; offer != nil {
 				answer := signal.Announce{
-					InfoHash: offer.InfoHash, PeerID: signal.PeerID{id}, ToPeerID: offer.PeerID, OfferID: offer.OfferID, Answer: sdp,
+					InfoHash: offer.InfoHash, PeerID: signal.PeerID{id}, ToPeerID: offer.PeerID, OfferID: offer.OfferID, Answer: answer,
 				}
 				p.send(answer.AppendJSON(nil))
 			}

@@ -113,7 +113,7 @@ func (c *client) announcement(swarm byte, event signal.Event, left int64, offers
 	}
 	for range offers {
 		c.made++
-		sdp := fmt.Sprintf(`{"type":"offer","sdp":"%d of %d\r\n"}`, c.made, c.id[0])
+		sdp := fmt.Sprintf(`{"type":"offer","sdp":"v=0\r\no=- %d of %d\r\n"}`, c.made, c.id[0])
 		a.Offers = append(a.Offers, signal.Offer{ID: signal.OfferID{c.made, c.id[0]}, Description: []byte(sdp)})
 	}
 	return a
@@ -153,7 +153,7 @@ func (c *client) answer(offer *signal.Relay) {
 	c.t.Helper()
 	c.send(&signal.Announce{
 		InfoHash: offer.InfoHash, PeerID: c.id, ToPeerID: offer.PeerID, OfferID: offer.OfferID,
-		Answer: []byte(`{"type":"answer","sdp":"x"}`),
+		Answer: []byte(`{"type":"answer","sdp":"v=0\r\n"}`),
 	})
 }
 

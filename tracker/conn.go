@@ -18,14 +18,17 @@ type conn struct {
 	ip      netip.Prefix
 	in      input
 
-	// members are the swarms joined, rate and faults what it sent of late. They belong to the conn's goroutine.
-	members []*peer
-	rate    bucket
-	faults  bucket
+	// members are the swarms joined, the buckets what it sent of late. They belong to the conn's goroutine.
+	members  []*peer
+	rate     bucket
+	faults   bucket
+	offers   bucket
+	releases bucket
 
 	mu       sync.Mutex
 	nc       net.Conn // set before anybody else knows the conn has started
 	queue    []byte   // frames that wait to be written
+	shared   [][]byte // frames that others are sent, too, to be written after those
 	inFlight int      // bytes being written
 	writing  bool     // the writer exists
 	ending   bool     // a close frame is the last thing in the queue: nothing is added, and the peer has until endBy
@@ -136,6 +139,21 @@ func (c *conn) send(op ws.OpCode, payload []byte) {
 	c.enqueue(op, payload)
 }
 
+// share queues a frame that many are sent, as it is: it must not change any more. Of more than maxShared that wait, the
+// oldest are dropped.
+func (c *conn) share(frame []byte) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.ending || c.closed {
+		return
+	}
+	if len(c.shared) == maxShared {
+		c.shared = c.shared[1:]
+	}
+	c.shared = append(c.shared, frame)
+	c.startWriting()
+}
+
 // end sends a close frame as the last thing, and gives the peer closeTimeout to take it.
 func (c *conn) end(reason *closeError) {
 	c.mu.Lock()
@@ -143,7 +161,7 @@ func (c *conn) end(reason *closeError) {
 	if c.ending || c.closed {
 		return
 	}
-	c.ending, c.endBy = true, time.Now().Add(closeTimeout)
+	c.ending, c.endBy, c.shared = true, time.Now().Add(closeTimeout), nil
 	if c.nc == nil {
 		return // not started: start closes it
 	}
@@ -166,6 +184,6 @@ func (c *conn) close() {
 	if c.closed {
 		return
 	}
-	c.closed, c.queue = true, nil
+	c.closed, c.queue, c.shared = true, nil, nil
 	c.nc.Close()
 }

@@ -17,6 +17,11 @@ func FuzzConnection(f *testing.F) {
 		masked(text(announcement(7, 1, 2))), masked(ws.NewPingFrame(nil)), masked(text(announcement(7, 2, 2))),
 		masked(ws.NewCloseFrame(nil)),
 	}, nil))
+	f.Add(bytes.Join([][]byte{
+		masked(text([]byte(`{"action":"announce","info_hash":"aaaaaaaaaaaaaaaaaaaa","peer_id":"bbbbbbbbbbbbbbbbbbbb",` +
+			`"pk_release":true}`))),
+		masked(text([]byte(`{"action":"release","info_hash":["aaaaaaaaaaaaaaaaaaaa"],"snapshot":null,"root":"{}"}`))),
+	}, nil))
 	f.Add([]byte{0x81, 0xff, 0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff})
 	f.Add([]byte("GET / HTTP/1.1\r\n\r\n"))
 	f.Fuzz(func(t *testing.T, data []byte) {

@@ -17,6 +17,8 @@ func (t *Tracker) handle(c *conn, message []byte) error {
 		switch {
 		case request.Scrape != nil:
 			t.scrape(c, request.Scrape)
+		case request.Release != nil:
+			err = t.release(c, request.Release)
 		case request.Announce.Answer != nil:
 			err = t.answer(c, request.Announce)
 		default:
@@ -32,6 +34,9 @@ func (t *Tracker) handle(c *conn, message []byte) error {
 	}
 	t.counts.failures.Add(1)
 	c.reply(failure.AppendJSON)
+	if failure.Bogus {
+		return bogus
+	}
 	if c.faults.take(time.Now(), 1/faultRefill.Seconds(), faultBurst, 1) > 0 {
 		return tooManyBad
 	}
@@ -62,15 +67,26 @@ func (t *Tracker) announce(c *conn, a *signal.Announce) error {
 	}
 	announced := signal.Announced{InfoHash: a.InfoHash, IntervalSeconds: t.intervalSeconds()}
 	picked := c.in.work.picked[:0]
+	var joined bool
 	var err error
 	if a.Event == signal.EventStopped {
 		want = 0
 		announced.Complete, announced.Incomplete = t.leave(c, a)
-	} else if picked, err = t.join(c, a, &announced, picked, want); err != nil {
+	} else if picked, joined, err = t.join(c, a, &announced, picked, want); err != nil {
 		return err
+	}
+	// Every offer makes somebody else's browser work.
+	if c.offers.take(time.Now(), t.limits.rate/4, float64(10*t.limits.swarms), float64(len(a.Offers))) > 0 {
+		return flood
 	}
 	t.counts.announces.Add(1)
 	c.reply(announced.AppendJSON)
+	if joined && a.Releases {
+		if frame := t.board.last(a.InfoHash, time.Now()); frame != nil {
+			c.share(frame)
+			t.counts.told.Add(1)
+		}
+	}
 	for i, p := range picked {
 		relay := signal.Relay{
 			InfoHash: a.InfoHash, PeerID: a.PeerID, OfferID: a.Offers[i].ID, Description: a.Offers[i].Description,
@@ -86,17 +102,17 @@ func (t *Tracker) announce(c *conn, a *signal.Announce) error {
 }
 
 // join makes the sender a member of the swarm, or notes its new state, fills in the swarm's counts, and picks up to
-// want others.
+// want others, in the order of the offers, which it changes. It reports whether the sender was no member before.
 func (t *Tracker) join(
 	c *conn, a *signal.Announce, counts *signal.Announced, picked []*peer, want int,
-) ([]*peer, error) {
+) (_ []*peer, joined bool, err error) {
 	member := c.member(a.InfoHash, a.PeerID)
 	known := member != nil
 	if !known {
 		if len(c.members) >= t.limits.swarms && !t.forgetOne(c) {
-			return picked, refuse(a, "too many swarms on one connection")
+			return picked, false, refuse(a, "too many swarms on one connection")
 		}
-		member = &peer{conn: c, infoHash: a.InfoHash, id: a.PeerID}
+		member = &peer{conn: c, infoHash: a.InfoHash, id: a.PeerID, listens: a.Releases}
 	}
 	now := time.Now()
 	silent := now.Add(-t.limits.peerTTL)
@@ -106,13 +122,13 @@ func (t *Tracker) join(
 	defer sh.mu.Unlock()
 	s := sh.open(a.InfoHash, &t.counts)
 	member.heard = now
-	if member.swarm == nil {
+	if joined = member.swarm == nil; joined {
 		member.seeder = a.Left == 0 || a.Event == signal.EventCompleted
 		if other := s.byID[a.PeerID]; other != nil {
 			s.remove(other, &t.counts) // the peer is back on a new connection before its old one was missed
 		} else if len(s.peers) >= t.limits.peers {
 			if s.makeRoom(silent, &t.counts); len(s.peers) >= t.limits.peers {
-				return picked, refuse(a, "the swarm is full")
+				return picked, false, refuse(a, "the swarm is full")
 			}
 		}
 		s.add(member, &t.counts)
@@ -125,9 +141,9 @@ func (t *Tracker) join(
 	} else if a.Event == signal.EventCompleted || a.Left != signal.Unknown {
 		s.setSeeder(member, a.Event == signal.EventCompleted || a.Left == 0, &t.counts)
 	}
-	picked = s.pick(picked, member, want, silent, &t.counts)
+	picked = s.pick(picked, member, a.Offers[:want], silent, &t.counts)
 	counts.Complete, counts.Incomplete = s.counts()
-	return picked, nil
+	return picked, joined, nil
 }
 
 // leave ends the sender's membership, if it is a member, and returns the swarm's counts.

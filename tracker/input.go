@@ -99,6 +99,8 @@ var (
 	goingAway  = &closeError{ws.StatusGoingAway, "tracker is shutting down"}
 	tooBig     = &closeError{ws.StatusMessageTooBig, "message too big"}
 	tooManyBad = &closeError{ws.StatusPolicyViolation, "too many bad messages"}
+	bogus      = &closeError{ws.StatusPolicyViolation, "bogus offer or answer"}
+	flood      = &closeError{ws.StatusPolicyViolation, "too many offers"}
 	byPeer     = &closeError{ws.StatusNormalClosure, ""}
 	errDead    = errors.New("no answer to ping")
 )

@@ -8,6 +8,9 @@ import (
 	"github.com/gobwas/ws"
 )
 
+// maxShared is how many shared frames may wait for a connection.
+const maxShared = 4
+
 // queues keeps the memory of queues that have been written.
 var queues = sync.Pool{New: func() any { b := make([]byte, 0, 4<<10); return &b }}
 
@@ -17,6 +20,11 @@ func (c *conn) enqueue(op ws.OpCode, payload []byte) {
 		c.queue = (*queues.Get().(*[]byte))[:0]
 	}
 	c.queue = appendFrame(c.queue, op, payload)
+	c.startWriting()
+}
+
+// startWriting sees to it that somebody writes. c.mu is held.
+func (c *conn) startWriting() {
 	if !c.writing {
 		c.writing = true
 		c.tracker.wait.Add(1)
@@ -24,28 +32,32 @@ func (c *conn) enqueue(op ws.OpCode, payload []byte) {
 	}
 }
 
-// write writes until the queue is empty: all that has gathered in one call.
+// write writes until the queue is empty, all that has gathered in one call, and then what is shared.
 func (c *conn) write() {
 	defer c.tracker.wait.Done()
 	for {
 		c.mu.Lock()
-		if c.closed || len(c.queue) == 0 {
-			c.writing = false
+		if c.closed || len(c.queue) == 0 && len(c.shared) == 0 {
+			c.writing, c.shared = false, nil
 			if c.done {
 				c.close()
 			}
 			c.mu.Unlock()
 			return
 		}
-		batch := c.queue
-		c.queue, c.inFlight = nil, len(batch)
+		batch, own := c.queue, true
+		if c.queue = nil; len(batch) == 0 {
+			batch, own = c.shared[0], false
+			c.shared = c.shared[1:]
+		}
+		c.inFlight = len(batch)
 		if !c.ending {
 			c.nc.SetWriteDeadline(time.Now().Add(c.tracker.limits.write))
 		}
 		c.mu.Unlock()
 
 		_, err := c.nc.Write(batch)
-		if cap(batch) <= keepBytes {
+		if own && cap(batch) <= keepBytes {
 			queues.Put(&batch)
 		}
 

@@ -13,6 +13,8 @@ type Stats struct {
 	Announces, Scrapes, Failures uint64
 	// Offers and Answers count what was passed on.
 	Offers, Answers uint64
+	// Releases counts releases that were passed on, and Told the peers that they were passed to.
+	Releases, Told uint64
 	// Slow counts connections that were dropped because they did not read.
 	Slow uint64
 }
@@ -20,7 +22,7 @@ type Stats struct {
 type counters struct {
 	conns, swarms, peers, seeders atomic.Int64
 
-	accepted, rejected, announces, scrapes, failures, offers, answers, slow atomic.Uint64
+	accepted, rejected, announces, scrapes, failures, offers, answers, releases, told, slow atomic.Uint64
 }
 
 // Stats returns the tracker's figures.
@@ -31,6 +33,7 @@ func (t *Tracker) Stats() Stats {
 		Accepted: n.accepted.Load(), Rejected: n.rejected.Load(),
 		Announces: n.announces.Load(), Scrapes: n.scrapes.Load(), Failures: n.failures.Load(),
 		Offers: n.offers.Load(), Answers: n.answers.Load(),
+		Releases: n.releases.Load(), Told: n.told.Load(),
 		Slow: n.slow.Load(),
 	}
 }

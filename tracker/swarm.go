@@ -28,6 +28,7 @@ type swarm struct {
 	peers      []*peer // in no order, so that choosing costs only what is chosen
 	byID       map[signal.PeerID]*peer
 	seeders    int
+	listeners  int   // who understands releases
 	downloaded int64 // peers that became seeders here
 }
 
@@ -36,6 +37,7 @@ type peer struct {
 	conn     *conn
 	infoHash signal.InfoHash
 	id       signal.PeerID
+	listens  bool // understands releases
 
 	// The rest is guarded by the shard's lock.
 	swarm  *swarm // nil when it is no longer a member: it left, fell silent, or another connection took its id
@@ -50,6 +52,9 @@ func (s *swarm) add(p *peer, n *counters) {
 	s.peers = append(s.peers, p)
 	s.byID[p.id] = p
 	n.peers.Add(1)
+	if p.listens {
+		s.listeners++
+	}
 	if p.seeder {
 		s.seeders++
 		n.seeders.Add(1)
@@ -65,6 +70,9 @@ func (s *swarm) remove(p *peer, n *counters) {
 	delete(s.byID, p.id)
 	p.swarm = nil
 	n.peers.Add(-1)
+	if p.listens {
+		s.listeners--
+	}
 	if p.seeder {
 		s.seeders--
 		n.seeders.Add(-1)
@@ -93,11 +101,21 @@ func (s *swarm) setSeeder(p *peer, seeder bool, n *counters) {
 	}
 }
 
-// pick appends up to want members to dst, distinct, other than self, each as likely as any other. It shuffles as much
-// of the list as it needs (Fisher-Yates), and removes those that it meets who have not been heard of since silent.
-func (s *swarm) pick(dst []*peer, self *peer, want int, silent time.Time, n *counters) []*peer {
+// pick appends to dst a member for each offer while there are any: distinct, other than self, and first those that
+// offers name, which it brings to the front, then others, each as likely as any. It shuffles as much of the list as it
+// needs (Fisher-Yates), and removes those that it meets who have not been heard of since silent. dst is empty.
+func (s *swarm) pick(dst []*peer, self *peer, offers []signal.Offer, silent time.Time, n *counters) []*peer {
 	s.swap(self.index, 0)
-	for i := 1; i < len(s.peers) && len(dst) < want; {
+	for i, offer := range offers {
+		to := s.byID[offer.To] // at the front: self, or one that is named already
+		if offer.To == (signal.PeerID{}) || to == nil || to.index <= len(dst) || to.heard.Before(silent) {
+			continue
+		}
+		offers[i], offers[len(dst)] = offers[len(dst)], offer
+		dst = append(dst, to)
+		s.swap(to.index, len(dst))
+	}
+	for i := 1 + len(dst); i < len(s.peers) && len(dst) < len(offers); {
 		s.swap(i, i+rand.IntN(len(s.peers)-i))
 		if p := s.peers[i]; p.heard.Before(silent) {
 			s.remove(p, n)

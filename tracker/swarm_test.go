@@ -11,7 +11,7 @@ import (
 
 func check(t *testing.T, s *swarm) {
 	t.Helper()
-	seeders := 0
+	seeders, listeners := 0, 0
 	for i, p := range s.peers {
 		if p.index != i || p.swarm != s || s.byID[p.id] != p {
 			t.Fatalf("peer %d of %d is out of order: %+v", i, len(s.peers), p)
@@ -19,16 +19,20 @@ func check(t *testing.T, s *swarm) {
 		if p.seeder {
 			seeders++
 		}
+		if p.listens {
+			listeners++
+		}
 	}
-	if len(s.byID) != len(s.peers) || s.seeders != seeders {
-		t.Fatalf("%d peers, %d ids, %d seeders counted as %d", len(s.peers), len(s.byID), seeders, s.seeders)
+	if len(s.byID) != len(s.peers) || s.seeders != seeders || s.listeners != listeners {
+		t.Fatalf("%d peers, %d ids, %d seeders counted as %d, %d listeners as %d",
+			len(s.peers), len(s.byID), seeders, s.seeders, listeners, s.listeners)
 	}
 }
 
 func newSwarm(n int, heard time.Time, counts *counters) *swarm {
 	s := &swarm{byID: make(map[signal.PeerID]*peer)}
 	for i := range n {
-		s.add(&peer{id: signal.PeerID{byte(i), byte(i >> 8)}, seeder: i%3 == 0, heard: heard}, counts)
+		s.add(&peer{id: signal.PeerID{byte(i), byte(i >> 8)}, seeder: i%3 == 0, listens: i%2 == 0, heard: heard}, counts)
 	}
 	return s
 }
@@ -41,7 +45,7 @@ func TestPickIsFair(t *testing.T) {
 	picked := map[*peer]int{}
 	for range rounds {
 		distinct := map[*peer]bool{}
-		for _, p := range s.pick(nil, self, want, time.Time{}, &counts) {
+		for _, p := range s.pick(nil, self, make([]signal.Offer, want), time.Time{}, &counts) {
 			distinct[p] = true
 			picked[p]++
 		}
@@ -61,6 +65,35 @@ func TestPickIsFair(t *testing.T) {
 	}
 }
 
+func TestPickTakesTheNamedFirst(t *testing.T) {
+	var counts counters
+	now := time.Now()
+	for range 100 {
+		s := newSwarm(20, now, &counts)
+		self, named, silent := s.peers[7], s.peers[3], s.peers[9]
+		silent.heard = now.Add(-time.Hour)
+		offers := make([]signal.Offer, 6)
+		for i, to := range []signal.PeerID{{}, self.id, silent.id, {99}, named.id, named.id} {
+			offers[i] = signal.Offer{ID: signal.OfferID{byte(i)}, To: to}
+		}
+		picked := s.pick(nil, self, offers, now.Add(-time.Minute), &counts)
+		check(t, s)
+		if picked[0] != named || offers[0].To != named.id {
+			t.Fatalf("picked %v first, by offer %d", picked[0].id, offers[0].ID[0])
+		}
+		distinct := map[*peer]bool{self: true, silent: true}
+		for _, p := range picked {
+			if distinct[p] {
+				t.Fatalf("picked %v", p.id)
+			}
+			distinct[p] = true
+		}
+		if len(picked) != len(offers) {
+			t.Fatalf("picked %d for %d offers", len(picked), len(offers))
+		}
+	}
+}
+
 func TestPickRemovesTheSilent(t *testing.T) {
 	var counts counters
 	now := time.Now()
@@ -71,7 +104,7 @@ func TestPickRemovesTheSilent(t *testing.T) {
 			p.heard = now.Add(-time.Hour)
 		}
 	}
-	got := s.pick(nil, self, 100, now.Add(-time.Minute), &counts)
+	got := s.pick(nil, self, make([]signal.Offer, 100), now.Add(-time.Minute), &counts)
 	if len(got) != 24 || len(s.peers) != 25 || counts.peers.Load() != 25 {
 		t.Errorf("picked %d, %d stay", len(got), len(s.peers))
 	}
@@ -92,7 +125,11 @@ func TestSwarmKeepsItsOrder(t *testing.T) {
 		case 2:
 			s.setSeeder(self, rand.IntN(2) == 0, &counts)
 		default:
-			s.pick(nil, self, rand.IntN(8), time.Time{}, &counts)
+			offers := make([]signal.Offer, rand.IntN(8))
+			for i := range offers {
+				offers[i].To = s.peers[rand.IntN(len(s.peers))].id
+			}
+			s.pick(nil, self, offers, time.Time{}, &counts)
 		}
 		check(t, s)
 	}

@@ -13,6 +13,10 @@
 //
 // Everybody is a stranger here. A message is bounded before it is allocated; a connection that sends too fast is read
 // more slowly, one that sends garbage is closed, and one that does not read is dropped rather than waited for.
+//
+// Whoever publishes a site can have the tracker tell those who are on an earlier snapshot of it, by [Tracker.Publish] or
+// over a WebSocket. The tracker verifies nothing of that, and clients do not believe it: what is signed speaks for
+// itself, and the rest is a hint to ask the site's own host.
 package tracker
 
 import (
@@ -76,6 +80,8 @@ type Tracker struct {
 	log     *slog.Logger
 	limits  limits
 	swarms  swarms
+	board   board
+	crier   crier
 	counts  counters
 	closing chan struct{} // closed by Close
 

@@ -198,7 +198,7 @@ func TestAnswersStayInTheSwarm(t *testing.T) {
 	b.quiet()
 	a.quiet()
 	spoof := &signal.Announce{
-		InfoHash: signal.InfoHash{8}, PeerID: a.id, ToPeerID: b.id, Answer: []byte("{}"), Left: signal.Unknown,
+		InfoHash: signal.InfoHash{8}, PeerID: a.id, ToPeerID: b.id, Answer: []byte(`{"type":"answer","sdp":"v=0"}`), Left: signal.Unknown,
 	}
 	b.send(spoof)
 	if f := b.failure(); f.Reason != "announce before you answer" {
@@ -251,6 +251,66 @@ func TestBadMessages(t *testing.T) {
 	await(t, tracker, "leaving", func(s Stats) bool { return s.Conns == 0 && s.Swarms == 0 })
 }
 
+// TestBogusOffers has clients send what no browser does: it costs them their connection, after a word of why.
+func TestBogusOffers(t *testing.T) {
+	url := start(t, &Tracker{})
+	witness := connect(t, url, 1)
+	witness.announce(7, signal.EventStarted, 0, 0)
+	for i, description := range []string{`{}`, `"v=0"`, `{"type":"offer","sdp":"` + strings.Repeat("x", 20_000) + `"}`} {
+		c := connect(t, url, byte(i+2))
+		a := c.announcement(7, signal.EventStarted, 0, 2)
+		a.Offers[1].Description = []byte(description)
+		c.send(a)
+		if f := c.failure(); f.Reason != "invalid offer" || f.InfoHash != (signal.InfoHash{7}) {
+			t.Errorf("got %+v", f)
+		}
+		if got := c.closed(); got != websocket.StatusPolicyViolation {
+			t.Errorf("closed with %v", got)
+		}
+	}
+	witness.quiet()
+}
+
+// TestFloodOfOffers has a client offer without end. What is in its burst goes out.
+func TestFloodOfOffers(t *testing.T) {
+	tracker := &Tracker{MaxSwarmsPerConn: 3, MaxOffers: 1}
+	url := start(t, tracker)
+	witness, c := connect(t, url, 1), connect(t, url, 2)
+	witness.announce(7, signal.EventStarted, 0, 0)
+	for range 3 {
+		c.announce(7, signal.EventUpdate, 1, 10)
+		witness.offer()
+	}
+	c.send(c.announcement(7, signal.EventUpdate, 1, 10))
+	if got := c.closed(); got != websocket.StatusPolicyViolation {
+		t.Errorf("closed with %v", got)
+	}
+	witness.quiet()
+}
+
+// TestOffersToNamedPeers offers to one of many.
+func TestOffersToNamedPeers(t *testing.T) {
+	url := start(t, &Tracker{})
+	var crowd []*client
+	for i := range 9 {
+		crowd = append(crowd, connect(t, url, byte(i+1)))
+		crowd[i].announce(7, signal.EventStarted, 1, 0)
+	}
+	c := connect(t, url, 100)
+	a := c.announcement(7, signal.EventStarted, 1, 2)
+	want := a.Offers[1]
+	a.Offers = a.Offers[1:]
+	a.Offers[0].To = crowd[4].id
+	c.send(a)
+	c.announced(7)
+	if offer := crowd[4].offer(); offer.OfferID != want.ID {
+		t.Errorf("got offer %v, want %v", offer.OfferID, want.ID)
+	}
+	for _, other := range crowd {
+		other.quiet()
+	}
+}
+
 // TestCrowd has many peers come, meet, and go at once, for the race detector and for the sums at the end.
 func TestCrowd(t *testing.T) {
 	tracker := &Tracker{MessagesPerSecond: 1e6}
@@ -298,7 +358,7 @@ func crowdMember(c *client, number, rounds int) error {
 		case reply.Offer != nil: // one for a swarm that it has just left gets a failure
 			answer := &signal.Announce{
 				InfoHash: reply.Offer.InfoHash, PeerID: c.id, ToPeerID: reply.Offer.PeerID, OfferID: reply.Offer.OfferID,
-				Answer: []byte(`{}`),
+				Answer: []byte(`{"type":"answer","sdp":"v=0"}`),
 			}
 			if c.ws.Write(c.t.Context(), websocket.MessageText, answer.AppendJSON(nil)) != nil {
 				return fmt.Errorf("peer %d cannot answer", number)

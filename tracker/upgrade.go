@@ -38,11 +38,11 @@ func (t *Tracker) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	nc, rw, _, err := ws.HTTPUpgrader{Timeout: t.limits.write}.Upgrade(r, w)
 	if err != nil {
+		t.counts.rejected.Add(1)
+		t.dismiss(c) // before the close, so that who has seen that can come back
 		if nc != nil {
 			nc.Close()
 		}
-		t.counts.rejected.Add(1)
-		t.dismiss(c)
 		return
 	}
 	if n := rw.Reader.Buffered(); n > 0 {
