@@ -18,6 +18,7 @@ func (r *Root) Encode() ([]byte, error) {
 		WebSeeds []string    `json:"webSeeds"`
 		Torrent  torrentJSON `json:"torrent"`
 		Copies   bool        `json:"copies"`
+		Types    [][2]string `json:"types"`
 		Headers  [][2]any    `json:"headers"`
 		Files    *[]row      `json:"files,omitempty"`
 		Shards   *[]row      `json:"shards,omitempty"`
@@ -35,7 +36,11 @@ func (r *Root) Encode() ([]byte, error) {
 			Pieces:      r.Torrent.Pieces,
 		},
 		Copies:  r.Copies,
+		Types:   [][2]string{},
 		Headers: [][2]any{},
+	}
+	for _, t := range r.Types {
+		document.Types = append(document.Types, [2]string{t.Extension, t.Type})
 	}
 	for _, rule := range r.Headers {
 		headers := rule.Headers
@@ -77,7 +82,7 @@ func EncodeShard(files []File) ([]byte, error) {
 }
 
 // row is a table's row as it stands in JSON: an array, so that no path can be mistaken for a property.
-type row [4]any
+type row []any
 
 type torrentJSON struct {
 	InfoHash    string `json:"infoHash"`
@@ -89,7 +94,11 @@ type torrentJSON struct {
 func fileRows(files []File) []row {
 	rows := make([]row, 0, len(files))
 	for _, f := range files {
-		rows = append(rows, row{f.Path, hex.EncodeToString(f.Hash[:]), f.Size, f.Piece})
+		r := row{f.Path, hex.EncodeToString(f.Hash[:]), f.Size, f.Piece}
+		if len(f.Loads) > 0 {
+			r = append(r, f.Loads)
+		}
+		rows = append(rows, r)
 	}
 	return rows
 }

@@ -10,7 +10,11 @@
 //	row, ok := manifest.Lookup(root.Files, "docs/index.html")
 package manifest
 
-import "github.com/planktos/planktos/internal/merkle"
+import (
+	"strings"
+
+	"github.com/planktos/planktos/internal/merkle"
+)
 
 const (
 	// Format is the number of the format this package reads and writes.
@@ -24,6 +28,8 @@ const (
 	// MinPieceLength and MaxPieceLength bound a torrent's piece length, a power of two, in bytes.
 	MinPieceLength = 16 << 10
 	MaxPieceLength = 16 << 20
+	// DefaultPrefetch is [Policy.Prefetch] of a manifest that does not say.
+	DefaultPrefetch = 2_000_000
 )
 
 // Root is planktos/manifest.json. Exactly one of Files and Shards is the site's table: Shards if it is not empty.
@@ -39,6 +45,8 @@ type Root struct {
 	Torrent  Torrent
 	// Copies tells whether planktos/<hash> exists for every content.
 	Copies bool
+	// Types give the files' Content-Types.
+	Types []MediaType
 	// Headers are rules for response headers; later ones override earlier ones.
 	Headers []HeaderRule
 	// Files is sorted by the bytes of Path.
@@ -53,6 +61,8 @@ type Policy struct {
 	Mode string `json:"mode"`
 	// Prefer is "speed" or "offload": what to do when a peer may be slower than the origin.
 	Prefer string `json:"prefer"`
+	// Prefetch is how many bytes a page may prefetch from other visitors; 0 for none.
+	Prefetch int64 `json:"prefetch"`
 }
 
 // ICEServer is an RTCIceServer dictionary.
@@ -73,10 +83,20 @@ type Torrent struct {
 	Pieces      int
 }
 
+// MediaType gives the Content-Type of the files whose name has an extension: what follows its last dot, in lower case.
+// A file without a type is application/octet-stream.
+type MediaType struct{ Extension, Type string }
+
 // HeaderRule gives response headers to the paths that match Pattern: a path, or a prefix followed by '*'.
 type HeaderRule struct {
 	Pattern string
 	Headers map[string]string
+}
+
+// Matches tells whether the rule holds for a path.
+func (r HeaderRule) Matches(path string) bool {
+	prefix, star := strings.CutSuffix(r.Pattern, "*")
+	return path == r.Pattern || star && strings.HasPrefix(path, prefix)
 }
 
 // File is a row of the file table.
@@ -87,6 +107,8 @@ type File struct {
 	Size int64
 	// Piece is the index of the torrent's first piece of this content; 0 if Size is 0.
 	Piece int
+	// Loads are, of a page, the indices within the same table of the files it loads, in document order.
+	Loads []int
 }
 
 // Shard is a row of the list of shards. It covers the paths from From up to the next row's From.

@@ -1,7 +1,9 @@
 package manifest
 
 import (
+	"crypto/ed25519"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net/url"
@@ -20,8 +22,12 @@ type vectors struct {
 		Name, Manifest string
 		Paths, Shards  []string
 	}
-	Refused []struct{ Name, Manifest string }
-	Shards  []struct {
+	Refused  []struct{ Name, Manifest string }
+	Disabled []struct {
+		Name, Manifest string
+		Disabled       bool
+	}
+	Shards []struct {
 		Name, Document string
 		Paths          []string // null: refused
 	}
@@ -52,7 +58,7 @@ func load(t testing.TB) (v vectors) {
 	if err := json.Unmarshal(data, &v); err != nil {
 		t.Fatal(err)
 	}
-	if len(v.Valid) == 0 || len(v.Refused) == 0 || len(v.Requests) == 0 {
+	if len(v.Valid) == 0 || len(v.Refused) == 0 || len(v.Disabled) == 0 || len(v.Requests) == 0 {
 		t.Fatal("vectors are missing")
 	}
 	return v
@@ -95,6 +101,28 @@ func TestParse(t *testing.T) {
 				t.Errorf("error %q", err)
 			}
 		})
+	}
+}
+
+func TestDisabled(t *testing.T) {
+	for _, c := range load(t).Disabled {
+		if got := Disabled([]byte(c.Manifest)); got != c.Disabled {
+			t.Errorf("%s: got %t", c.Name, got)
+		}
+		if _, err := Parse([]byte(c.Manifest)); errors.Is(err, ErrDisabled) != c.Disabled {
+			t.Errorf("%s: %v", c.Name, err)
+		}
+	}
+	if !Disabled(EncodeDisabled()) {
+		t.Error("what is encoded is not disabled")
+	}
+	_, key, _ := ed25519.GenerateKey(nil)
+	signed, err := Sign(EncodeDisabled(), key, Seal{Sequence: 9})
+	if err != nil || !Disabled(signed) {
+		t.Errorf("%s: %v", signed, err)
+	}
+	if Disabled([]byte(strings.Repeat(" ", MaxBytes) + string(EncodeDisabled()))) {
+		t.Error("beyond the limit")
 	}
 }
 
@@ -239,7 +267,7 @@ func TestSnapshotID(t *testing.T) {
 }
 
 func TestEncodeRefuses(t *testing.T) {
-	good := Root{Policy: Policy{"auto", "speed"}, Torrent: Torrent{PieceLength: MinPieceLength, Pieces: 1}}
+	good := Root{Policy: Policy{"auto", "speed", 0}, Torrent: Torrent{PieceLength: MinPieceLength, Pieces: 1}}
 	if _, err := good.Encode(); err != nil {
 		t.Fatal(err)
 	}
@@ -272,7 +300,7 @@ func TestCut(t *testing.T) {
 	for _, n := range []int{0, 1, 128, 129, 3000} {
 		files := tree(n)
 		shards := Cut(files)
-		if got := slices.Concat(shards...); !slices.EqualFunc(got, files, func(a, b File) bool { return a == b }) {
+		if got := slices.Concat(shards...); !slices.EqualFunc(got, files, func(a, b File) bool { return a.Path == b.Path }) {
 			t.Fatalf("%d files: the shards are not the table", n)
 		}
 		for i, s := range shards {

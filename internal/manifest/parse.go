@@ -12,10 +12,14 @@ import (
 	"unicode/utf8"
 )
 
-// Parse reads planktos/manifest.json. It refuses the document whole for what docs/manifest.md lists, and leaves out the
+// Parse reads planktos/manifest.json. The error of a site that has disabled Planktos is [ErrDisabled]. It refuses the
+// document whole for what docs/manifest.md lists, and leaves out the
 // rows of files whose path is not valid. Documents are read as JavaScript reads them: keys have one case, the last of
 // equal keys counts, and 1.0 is an integer.
 func Parse(document []byte) (*Root, error) {
+	if Disabled(document) {
+		return nil, ErrDisabled
+	}
 	top, err := parseDocument(document)
 	if err != nil {
 		return nil, err
@@ -27,6 +31,7 @@ func Parse(document []byte) (*Root, error) {
 		ICE:      p.ice(top["ice"]),
 		WebSeeds: p.urls(top["webSeeds"], "webSeeds", webSeedURL),
 		Torrent:  p.torrent(top["torrent"]),
+		Types:    p.types(top["types"]),
 		Headers:  p.headers(top["headers"]),
 	}
 	p.hex(p.text(top["snapshot"], "snapshot"), root.Snapshot[:], "snapshot")
@@ -71,6 +76,26 @@ func ParseShard(document []byte, torrent Torrent) ([]File, error) {
 }
 
 type object = map[string]json.RawMessage
+
+// ErrDisabled reports a manifest that says that Planktos is to leave the site's visitors.
+var ErrDisabled = errors.New("the site has disabled Planktos")
+
+// disabledDocument is the least manifest that says so.
+const disabledDocument = `{"format":1,"disabled":true}`
+
+// EncodeDisabled gives the document of a site that has disabled Planktos. [Sign] takes it, too.
+func EncodeDisabled() []byte { return []byte(disabledDocument) }
+
+// Disabled tells whether a manifest says that Planktos is to leave the site's visitors, whatever the number of its format
+// and whatever else it says.
+func Disabled(document []byte) bool {
+	var top object
+	if len(document) > MaxBytes || json.Unmarshal(document, &top) != nil {
+		return false
+	}
+	format := top["format"]
+	return len(format) > 0 && (format[0] == '-' || format[0] >= '0' && format[0] <= '9') && string(top["disabled"]) == "true"
+}
 
 func parseDocument(document []byte) (object, error) {
 	if len(document) > MaxBytes {
@@ -130,7 +155,12 @@ func (p *parser) integer(raw json.RawMessage, max int64, what string) int64 {
 func (p *parser) policy(raw json.RawMessage) Policy {
 	var fields object
 	p.value(raw, &fields, "policy")
-	policy := Policy{Mode: p.text(fields["mode"], "policy.mode"), Prefer: p.text(fields["prefer"], "policy.prefer")}
+	policy := Policy{
+		Mode: p.text(fields["mode"], "policy.mode"), Prefer: p.text(fields["prefer"], "policy.prefer"), Prefetch: DefaultPrefetch,
+	}
+	if prefetch, ok := fields["prefetch"]; ok {
+		policy.Prefetch = p.integer(prefetch, MaxSize, "policy.prefetch")
+	}
 	switch policy.Mode {
 	case "auto", "ask", "off":
 	default:
@@ -148,6 +178,7 @@ var (
 	trackerURL = regexp.MustCompile(`^(wss?://[^/]|/([^/]|$))`)
 	webSeedURL = regexp.MustCompile(`^https?://[^/][^\n\r\x{2028}\x{2029}]*/$`)
 	iceURL     = regexp.MustCompile(`^(stun|turn)s?:[^\n\r\x{2028}\x{2029}]`)
+	extension  = regexp.MustCompile(`^[^./]*$`)
 	headerName = regexp.MustCompile("^[\\w!#$%&'*+.^`|~-]+$")
 	// A header's value is a ByteString (Fetch) without line breaks.
 	headerValue = regexp.MustCompile(`^[\t\x20-\x7e\x{80}-\x{ff}]*$`)
@@ -208,6 +239,27 @@ func (p *parser) torrent(raw json.RawMessage) (t Torrent) {
 	return t
 }
 
+func (p *parser) types(raw json.RawMessage) []MediaType {
+	var items [][]json.RawMessage
+	p.value(raw, &items, "types")
+	types := make([]MediaType, 0, min(len(items), 16))
+	for _, item := range items {
+		if len(item) != 2 {
+			p.fail("types")
+			return nil
+		}
+		t := MediaType{p.text(item[0], "types"), p.text(item[1], "types")}
+		if !extension.MatchString(t.Extension) || t.Type == "" || !headerValue.MatchString(t.Type) {
+			p.fail("types: %q", t)
+		}
+		if p.err != nil {
+			return nil
+		}
+		types = append(types, t)
+	}
+	return types
+}
+
 func (p *parser) headers(raw json.RawMessage) []HeaderRule {
 	var items [][]json.RawMessage
 	p.value(raw, &items, "headers")
@@ -237,7 +289,7 @@ func (p *parser) headers(raw json.RawMessage) []HeaderRule {
 
 func (p *parser) files(raw json.RawMessage, torrent Torrent) []File {
 	files := []File{}
-	p.rows(raw, torrent, func(row File) {
+	p.rows(raw, 5, torrent, func(row File) {
 		if ValidPath(row.Path) {
 			files = append(files, row)
 		}
@@ -247,7 +299,7 @@ func (p *parser) files(raw json.RawMessage, torrent Torrent) []File {
 
 func (p *parser) shards(raw json.RawMessage, torrent Torrent) []Shard {
 	var shards []Shard
-	p.rows(raw, torrent, func(row File) {
+	p.rows(raw, 4, torrent, func(row File) {
 		if row.Size == 0 || row.Size > MaxBytes {
 			p.fail("shards: size at %q", row.Path)
 		}
@@ -259,12 +311,12 @@ func (p *parser) shards(raw json.RawMessage, torrent Torrent) []Shard {
 	return shards
 }
 
-// rows reads either table, whose rows have one shape, and gives each row in order to add.
-func (p *parser) rows(raw json.RawMessage, torrent Torrent, add func(File)) {
+// rows reads either table, whose rows have one shape of four to most elements, and gives each row in order to add.
+func (p *parser) rows(raw json.RawMessage, most int, torrent Torrent, add func(File)) {
 	var rows [][]json.RawMessage
 	p.value(raw, &rows, "table")
 	for i, previous := 0, ""; i < len(rows) && p.err == nil; i++ {
-		if len(rows[i]) != 4 {
+		if n := len(rows[i]); n != 4 && n != most {
 			p.fail("row %d", i)
 			return
 		}
@@ -277,6 +329,9 @@ func (p *parser) rows(raw json.RawMessage, torrent Torrent, add func(File)) {
 			p.fail("piece of %q", row.Path)
 		}
 		row.Piece = int(piece)
+		if len(rows[i]) == 5 {
+			row.Loads = p.loads(rows[i][4], row.Path)
+		}
 		if i > 0 && previous >= row.Path {
 			p.fail("order at %q", row.Path)
 		}
@@ -285,6 +340,16 @@ func (p *parser) rows(raw json.RawMessage, torrent Torrent, add func(File)) {
 		}
 		previous = row.Path
 	}
+}
+
+// loads reads a row's fifth element.
+func (p *parser) loads(raw json.RawMessage, path string) (loads []int) {
+	var items []json.RawMessage
+	p.value(raw, &items, "loads of "+strconv.Quote(path))
+	for _, item := range items {
+		loads = append(loads, int(p.integer(item, MaxPieces, "loads of "+strconv.Quote(path))))
+	}
+	return loads
 }
 
 // number reads a JSON number that is an integer from 0 to MaxSize, however written.
