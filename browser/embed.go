@@ -4,7 +4,7 @@ package browser
 
 import "embed"
 
-// Source holds the TypeScript under src/, one folder a part: shared, store, worker, engine, install.
+// Source holds the TypeScript under src/, one folder a part: shared, store, worker, engine, page, install.
 //
 //go:embed src
 var Source embed.FS

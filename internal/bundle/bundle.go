@@ -4,6 +4,7 @@
 package bundle
 
 import (
+	"bytes"
 	"fmt"
 	"io/fs"
 	"path"
@@ -13,6 +14,7 @@ import (
 	"github.com/evanw/esbuild/pkg/api"
 
 	"github.com/planktos/planktos/browser"
+	"github.com/planktos/planktos/internal/merkle"
 )
 
 // Scripts is the compiled runtime. The slices are shared: do not change them.
@@ -24,6 +26,8 @@ type Scripts struct {
 	Install []byte
 	// Engine is planktos/engine.min.js: an ES module, imported by the page and started by itself as a module worker.
 	Engine []byte
+	// First is the first-visit snippet, a classic script that stands in pages themselves.
+	First []byte
 	// Remove takes Worker's place when Planktos is taken off a site: it deletes what Worker stored, and unregisters.
 	Remove []byte
 }
@@ -37,35 +41,45 @@ var Runtime = sync.OnceValues(func() (*Scripts, error) {
 	return Compile(src)
 })
 
-// Compile compiles the runtime from source, whose folders are those of browser/src.
+// Compile compiles the runtime from source, whose folders are those of browser/src. The worker comes last: it carries
+// the hashes of the scripts that it keeps, as the constant SCRIPTS (path → 128 bits of the pieces root, in hex: what else
+// has the same beginning nobody finds).
 func Compile(source fs.FS) (*Scripts, error) {
 	var s Scripts
+	define := map[string]string{}
 	for _, script := range []struct {
 		entry  string
 		format api.Format
 		to     *[]byte
 	}{
-		{"worker/main.ts", api.FormatIIFE, &s.Worker},
 		{"install/main.ts", api.FormatIIFE, &s.Install},
 		{"engine/main.ts", api.FormatESModule, &s.Engine},
+		{"install/first.ts", api.FormatIIFE, &s.First},
 		{"worker/remove.ts", api.FormatIIFE, &s.Remove},
+		{"worker/main.ts", api.FormatIIFE, &s.Worker},
 	} {
-		code, err := compile(source, script.entry, script.format)
+		if script.to == &s.Worker {
+			const hashes = `{"planktos/install.js": "%.32s", "planktos/engine.min.js": "%.32s"}`
+			define["SCRIPTS"] = fmt.Sprintf(hashes, merkle.Root(s.Install), merkle.Root(s.Engine))
+		}
+		code, err := compile(source, script.entry, script.format, define)
 		if err != nil {
 			return nil, fmt.Errorf("compiling %s: %w", script.entry, err)
 		}
 		*script.to = code
 	}
+	s.First = bytes.TrimSpace(s.First)
 	return &s, nil
 }
 
-func compile(source fs.FS, entry string, format api.Format) ([]byte, error) {
+func compile(source fs.FS, entry string, format api.Format, define map[string]string) ([]byte, error) {
 	result := api.Build(api.BuildOptions{
 		EntryPoints: []string{entry},
 		Bundle:      true,
 		Format:      format,
 		Platform:    api.PlatformBrowser,
 		Target:      api.ES2022,
+		Define:      define,
 		// The compiler options that change what the source means, as in browser/tsconfig.base.json; no tsconfig.json
 		// is looked for.
 		TsconfigRaw:       `{"compilerOptions": {"target": "ES2022", "verbatimModuleSyntax": true}}`,

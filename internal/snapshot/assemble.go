@@ -4,17 +4,19 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"maps"
 	"net/url"
 	"slices"
 	"strings"
 
 	"github.com/planktos/planktos/internal/manifest"
+	"github.com/planktos/planktos/internal/mediatype"
 	"github.com/planktos/planktos/internal/merkle"
 	"github.com/planktos/planktos/internal/torrent"
 )
 
-// assemble makes torrent, shards and manifest of the hashed files.
-func (s *Snapshot) assemble(o *Options, base string, pieceLength int64, hashes []torrent.FileHashes) error {
+// assemble makes torrent, shards and manifest of the files, whose hashes and loads it is given in their order.
+func (s *Snapshot) assemble(o *Options, base string, pieceLength int64, hashes []torrent.FileHashes, loads [][]int) error {
 	s.contents = map[merkle.Hash]*content{}
 	for i, h := range hashes {
 		c := s.contents[h.Root]
@@ -31,7 +33,7 @@ func (s *Snapshot) assemble(o *Options, base string, pieceLength int64, hashes [
 		}
 		c.files = append(c.files, i)
 	}
-	layout, err := s.layOut(o, base, pieceLength, hashes)
+	layout, err := s.layOut(o, base, pieceLength, hashes, loads)
 	if err != nil {
 		return err
 	}
@@ -48,6 +50,7 @@ func (s *Snapshot) assemble(o *Options, base string, pieceLength int64, hashes [
 			Pieces:      int(layout.torrent.Pieces),
 		},
 		Copies:  !o.InPlace,
+		Types:   s.types(),
 		Headers: o.Headers,
 		Shards:  layout.shards,
 	}
@@ -68,6 +71,20 @@ func (s *Snapshot) assemble(o *Options, base string, pieceLength int64, hashes [
 	return nil
 }
 
+// types gives the Content-Types of the files, by extension.
+func (s *Snapshot) types() (types []manifest.MediaType) {
+	byExtension := map[string]string{}
+	for _, f := range s.Files {
+		if t := mediatype.Of(f.Path); t != mediatype.Default {
+			byExtension[mediatype.Extension(f.Path)] = t
+		}
+	}
+	for _, extension := range slices.Sorted(maps.Keys(byExtension)) {
+		types = append(types, manifest.MediaType{Extension: extension, Type: byExtension[extension]})
+	}
+	return types
+}
+
 // layout is where each content lies in the torrent.
 type layout struct {
 	spec      torrent.Spec
@@ -80,7 +97,9 @@ type layout struct {
 // layOut makes the torrent and the tables that name its pieces. Shards lie in the torrent whose pieces they name, and in
 // place the site's own files lie behind them: so it goes on until the tables stay as they are. Each round can only move
 // pieces up and make documents longer, by a digit at most, so it ends after a few.
-func (s *Snapshot) layOut(o *Options, base string, pieceLength int64, hashes []torrent.FileHashes) (*layout, error) {
+func (s *Snapshot) layOut(
+	o *Options, base string, pieceLength int64, hashes []torrent.FileHashes, loads [][]int,
+) (*layout, error) {
 	l := &layout{spec: torrent.Spec{
 		Name:        torrentName(base, o.InPlace),
 		PieceLength: pieceLength,
@@ -136,7 +155,7 @@ func (s *Snapshot) layOut(o *Options, base string, pieceLength int64, hashes []t
 		}
 		l.rows = make([]manifest.File, len(s.Files))
 		for i, f := range s.Files {
-			l.rows[i] = manifest.File{Path: f.Path, Hash: f.Hash, Size: f.Size}
+			l.rows[i] = manifest.File{Path: f.Path, Hash: f.Hash, Size: f.Size, Loads: loads[i]}
 			if f.Size > 0 {
 				l.rows[i].Piece = int(l.torrent.FirstPiece[positions[i]])
 			}
@@ -147,7 +166,12 @@ func (s *Snapshot) layOut(o *Options, base string, pieceLength int64, hashes []t
 		documents := [][]byte{}
 		l.shards = nil
 		shardFiles := []torrent.FileSpec{}
+		first := 0
 		for _, rows := range manifest.Cut(l.rows) {
+			for i := range rows {
+				rows[i].Loads = within(rows[i].Loads, first, len(rows))
+			}
+			first += len(rows)
 			document, err := manifest.EncodeShard(rows)
 			if err != nil {
 				return nil, err

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"runtime"
 	"strings"
@@ -18,62 +17,92 @@ import (
 // maxHTML is the size in bytes of the largest page that gets a tag: it is read whole to find out where.
 const maxHTML = 16 << 20
 
-// hash reads every source once, in parallel, and fills in Files. It gives the hashes in their order.
-func (s *Snapshot) hash(ctx context.Context, sources []source, pieceLength int64, report func(Progress)) (
-	[]torrent.FileHashes, error) {
-	s.Files = make([]File, len(sources))
-	hashes := make([]torrent.FileHashes, len(sources))
-	progress := Progress{TotalFiles: len(sources)}
-	for _, source := range sources {
-		progress.TotalBytes += source.size
+// maxCSS is the size in bytes of the largest style sheet that is read for what it names.
+const maxCSS = 1 << 20
+
+// hashed is what reading a file gave.
+type hashed struct {
+	hashes torrent.FileHashes // of what is served
+	refs   references         // of a page or style sheet
+	edits  []edit             // see File
+	reason string             // see File
+	stamp  stamp              // of the file when it was read; zero if it changed meanwhile
+}
+
+// hash reads, in parallel, every source that the cache does not know, and fills in Files. It gives what it found, in the
+// order of sources.
+func (s *Snapshot) hash(ctx context.Context, sources []source, pieceLength int64, report func(Progress)) ([]hashed, error) {
+	all := make([]hashed, len(sources))
+	var unknown []int
+	var total int64
+	for i, source := range sources {
+		var ok bool
+		if all[i], ok = s.cache.lookup(source, pieceLength); !ok {
+			unknown = append(unknown, i)
+			total += source.size
+		}
 	}
-	var mu sync.Mutex // guards progress, and that report is called by one at a time
-	err := parallel(ctx, len(sources), func(i int) (err error) {
-		s.Files[i], hashes[i], err = s.hashFile(sources[i], pieceLength)
-		if err == nil && report != nil {
-			mu.Lock()
-			defer mu.Unlock()
-			progress.Files++
-			progress.Bytes += sources[i].size
-			report(progress)
+	t := newTally(report, len(unknown), total)
+	err := parallel(ctx, processors(), len(unknown), func(ctx context.Context, k int) (err error) {
+		i := unknown[k]
+		all[i], err = s.hashFile(ctx, t, sources[i], pieceLength)
+		if err == nil {
+			t.add(1, 0)
 		}
 		return err
 	})
-	return hashes, err
+	s.Read = len(unknown)
+	s.Files = make([]File, len(sources))
+	for i, source := range sources {
+		h := &all[i]
+		s.Files[i] = File{
+			Path: source.path, Hash: h.hashes.Root, Size: h.hashes.Size, ModTime: source.modTime,
+			source: source, edits: h.edits, reason: h.reason,
+		}
+	}
+	return all, err
 }
 
-func (s *Snapshot) hashFile(src source, pieceLength int64) (File, torrent.FileHashes, error) {
-	file := File{Path: src.path, Size: src.size, ModTime: src.modTime, source: src}
+func (s *Snapshot) hashFile(ctx context.Context, t *tally, src source, pieceLength int64) (h hashed, err error) {
 	f, err := openSource(s.fsys, src)
 	if err != nil {
-		return file, torrent.FileHashes{}, err
+		return h, err
 	}
 	defer f.Close()
-	var r io.Reader = f
-	if s.tag != nil && isHTML(src.path) && src.size <= maxHTML {
-		page, err := io.ReadAll(io.LimitReader(f, maxHTML+1))
+	r := t.reader(ctx, f)
+	size := src.size
+	isPage := isHTML(src.path) && src.size <= maxHTML
+	if isPage || isCSS(src.path) && src.size <= maxCSS {
+		page, err := readPage(r, src)
 		if err != nil {
-			return file, torrent.FileHashes{}, fmt.Errorf("%s: %w", src.path, cause(err))
+			return h, err
 		}
-		if int64(len(page)) != src.size {
-			return file, torrent.FileHashes{}, fmt.Errorf("%s: %w", src.path, ErrChanged)
+		if isPage {
+			h.refs = pageReferences(page)
+		} else {
+			h.refs = styleReferences(page)
+		}
+		if isPage && !src.keep {
+			h.edits, h.reason = s.markup.edits(src.path, page)
+			size += grown(h.edits)
+			page = apply(page, h.edits)
 		}
 		r = bytes.NewReader(page)
-		if at, ok := Locate(page); ok {
-			file.Tagged, file.tagAt = true, at
-			file.Size += int64(len(s.tag))
-			r = io.MultiReader(bytes.NewReader(page[:at]), bytes.NewReader(s.tag), bytes.NewReader(page[at:]))
-		}
 	}
-	hashes, err := torrent.HashFile(r, file.Size, pieceLength)
+	h.hashes, err = torrent.HashFile(r, size, pieceLength)
 	switch {
 	case errors.Is(err, torrent.ErrSize):
-		return file, hashes, fmt.Errorf("%s: %w", src.path, ErrChanged)
+		return h, fmt.Errorf("%s: %w", src.path, ErrChanged)
 	case err != nil:
-		return file, hashes, fmt.Errorf("%s: %w", src.path, cause(err))
+		return h, fmt.Errorf("%s: %w", src.path, cause(err))
 	}
-	file.Hash = hashes.Root
-	return file, hashes, unchanged(f, src)
+	if err := unchanged(f, src); err != nil {
+		return h, err
+	}
+	if info, err := f.Stat(); err == nil && stampOf(info) == src.stamp {
+		h.stamp = src.stamp
+	}
+	return h, nil
 }
 
 // openSource opens a file that is still the one that walking found.
@@ -106,9 +135,14 @@ func unchanged(f fs.File, src source) error {
 
 func isHTML(name string) bool { return strings.HasPrefix(mediatype.Of(name), "text/html") }
 
-// parallel calls do for 0 to n - 1, on as many goroutines as there are processors, until one fails or ctx ends. When it
-// returns, none runs any more.
-func parallel(ctx context.Context, n int, do func(i int) error) error {
+func isCSS(name string) bool { return strings.HasPrefix(mediatype.Of(name), "text/css") }
+
+// processors is how many goroutines work on what takes processor time.
+func processors() int { return runtime.GOMAXPROCS(0) }
+
+// parallel calls do for 0 to n - 1, on so many goroutines, until one fails or ctx ends. When it returns, none runs any
+// more. The ctx of do ends with the first failure.
+func parallel(ctx context.Context, goroutines, n int, do func(ctx context.Context, i int) error) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	var (
@@ -122,14 +156,14 @@ func parallel(ctx context.Context, n int, do func(i int) error) error {
 		next++
 		return next - 1
 	}
-	for range min(n, runtime.GOMAXPROCS(0)) {
+	for range min(n, goroutines) {
 		wg.Go(func() {
 			for ctx.Err() == nil {
 				i := take()
 				if i >= n {
 					return
 				}
-				if err := do(i); err != nil {
+				if err := do(ctx, i); err != nil {
 					cancel(err)
 				}
 			}

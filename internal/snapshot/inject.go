@@ -25,15 +25,20 @@ var injectedTag = regexp.MustCompile(regexp.QuoteMeta(tagBegin) + `[^"<>]*` + re
 // already, or is not in an encoding that contains ASCII (UTF-16). browser/src/shared/html.ts does the same to a page as
 // it streams by; both are held to testdata/vectors/inject.json.
 func Locate(page []byte) (at int, ok bool) {
+	if _, found := findTag(page); found {
+		return 0, false
+	}
+	return headPosition(page)
+}
+
+// headPosition finds where the head of a page begins, or would. It is false for a page that is in UTF-16.
+func headPosition(page []byte) (at int, ok bool) {
 	if bytes.IndexByte(page, 0) >= 0 || bytes.HasPrefix(page, []byte("\xff\xfe")) || bytes.HasPrefix(page, []byte("\xfe\xff")) {
 		return 0, false
 	}
 	const bom = "\ufeff"
 	if bytes.HasPrefix(page, []byte(bom)) {
 		at = len(bom)
-	}
-	if bytes.Contains(page, []byte("install.js")) && carriesTag(page) {
-		return 0, false
 	}
 	z := html.NewTokenizer(bytes.NewReader(page[at:]))
 	for offset := at; ; {
@@ -66,43 +71,32 @@ func Locate(page []byte) (at int, ok bool) {
 	}
 }
 
-// carriesTag tells whether the page has a script whose URL ends in planktos/install.js.
-func carriesTag(page []byte) bool {
+// findTag gives the attributes of the page's script whose URL ends in planktos/install.js, if there is one.
+func findTag(page []byte) (attributes map[string]string, found bool) {
+	if !bytes.Contains(page, []byte("install.js")) {
+		return nil, false
+	}
 	z := html.NewTokenizer(bytes.NewReader(page))
 	for {
 		switch z.Next() {
 		case html.ErrorToken:
-			return false
+			return nil, false
 		case html.StartTagToken, html.SelfClosingTagToken:
-			name, more := z.TagName()
-			if atom.Lookup(name) != atom.Script {
+			if name, _ := z.TagName(); atom.Lookup(name) != atom.Script {
 				continue
 			}
-			for more {
-				var key, value []byte
-				key, value, more = z.TagAttr()
-				if string(key) != "src" {
-					continue
-				}
-				src, _, _ := strings.Cut(strings.TrimSpace(string(value)), "?")
-				src, _, _ = strings.Cut(src, "#")
-				if src == "planktos/install.js" || strings.HasSuffix(src, "/planktos/install.js") {
-					return true
-				}
+			attributes := attributesOf(z)
+			src, _, _ := strings.Cut(strings.TrimSpace(attributes["src"]), "?")
+			src, _, _ = strings.Cut(src, "#")
+			if src == "planktos/install.js" || strings.HasSuffix(src, "/planktos/install.js") {
+				return attributes, true
 			}
 		}
 	}
 }
 
-// Inject gives the page with the script tag of a site with this base. It gives the page itself where [Locate] says to
-// leave it alone.
-func Inject(page []byte, base string) []byte {
-	at, ok := Locate(page)
-	if !ok {
-		return page
-	}
-	return bytes.Join([][]byte{page[:at], page[at:]}, tag(base))
+// Strip takes out what packing put into a page, and nothing else.
+func Strip(page []byte) []byte {
+	page = injectedTag.ReplaceAll(page, nil)
+	return apply(page, firstBlocks(page))
 }
-
-// Strip takes out what [Inject] put in, and nothing else.
-func Strip(page []byte) []byte { return injectedTag.ReplaceAll(page, nil) }

@@ -8,6 +8,12 @@ import (
 	"testing"
 )
 
+// inject gives a page with the script tag of a site with this base.
+func inject(page []byte, base string) []byte {
+	edits, _ := newMarkup(base, &Options{Tag: true}).edits("page.html", page)
+	return apply(page, edits)
+}
+
 func TestInject(t *testing.T) {
 	const mark = "¦" // where the tag goes
 	for name, page := range map[string]string{
@@ -36,11 +42,11 @@ func TestInject(t *testing.T) {
 	} {
 		before, after, _ := strings.Cut(page, mark)
 		want := before + `<!--planktos--><script src="/x/planktos/install.js"></script><!--/planktos-->` + after
-		got := Inject([]byte(before+after), "/x/")
+		got := inject([]byte(before+after), "/x/")
 		if string(got) != want {
 			t.Errorf("%s: got  %q\nwant %q", name, got, want)
 		}
-		if again := Inject(got, "/x/"); !bytes.Equal(again, got) {
+		if again := inject(got, "/x/"); !bytes.Equal(again, got) {
 			t.Errorf("%s: injected twice: %q", name, again)
 		}
 		if back := Strip(got); string(back) != before+after {
@@ -56,7 +62,7 @@ func TestInject(t *testing.T) {
 		"UTF-16 BE":           "\xfe\xff\x00<\x00h",
 		"UTF-16 without mark": "<\x00h\x00",
 	} {
-		if got := Inject([]byte(page), "/"); string(got) != page {
+		if got := inject([]byte(page), "/"); string(got) != page {
 			t.Errorf("%s: got %.200q", name, got)
 		}
 	}
@@ -94,20 +100,33 @@ func TestInjectVectors(t *testing.T) {
 }
 
 func FuzzInject(f *testing.F) {
-	f.Add([]byte("<!doctype html><html><head><title>x</title>"))
-	f.Add([]byte("\ufeff<!-- <head> --><html ><script>'<head>'</script>"))
-	f.Add([]byte("<head><script src=planktos/install.js>"))
-	f.Add([]byte("<svg><![CDATA[<head>]]><plaintext>"))
-	f.Fuzz(func(t *testing.T, page []byte) {
-		got := Inject(page, "/")
-		if bytes.Equal(got, page) {
+	f.Add([]byte("<!doctype html><html><head><title>x</title>"), true)
+	f.Add([]byte("\ufeff<!-- <head> --><html ><script>'<head>'</script>"), false)
+	f.Add([]byte("<head><script src=planktos/install.js>"), true)
+	f.Add([]byte(firstBegin+"<html><head>"+firstEnd[1:]), true)
+	f.Add([]byte(firstBegin+"<html><head><p>"), true)
+	f.Add([]byte("<svg><![CDATA[<head>]]><plaintext>"), false)
+	f.Add([]byte(firstBegin+"<head>"+firstEnd+"<html>"+firstBegin+"old"+firstEnd+"<head>"+firstEnd), true)
+	f.Fuzz(func(t *testing.T, page []byte, first bool) {
+		m := newMarkup("/", &Options{Tag: true, FirstVisit: first, Runtime: Runtime{First: []byte("first()")}})
+		edits, _ := m.edits("page.html", page)
+		got := apply(page, edits)
+		if size := int64(len(page)) + grown(edits); size != int64(len(got)) {
+			t.Errorf("%d bytes, want %d", len(got), size)
+		}
+		spliced := make([]byte, len(got))
+		if _, err := (&splice{bytes.NewReader(page), int64(len(page)), edits}).ReadAt(spliced, 0); err != nil || !bytes.Equal(spliced, got) {
+			t.Errorf("spliced: %q, %v, want %q", spliced, err, got)
+		}
+		// Taking blocks out can make others of what was around them; ours cannot.
+		if firstBlocks(page) != nil || injectedTag.Match(page) {
 			return
 		}
-		if again := Inject(got, "/"); !bytes.Equal(again, got) {
-			t.Errorf("injected twice: %q", again)
+		if again, _ := m.edits("page.html", got); again != nil {
+			t.Errorf("edited twice: %q", apply(got, again))
 		}
-		if !injectedTag.Match(page) && !bytes.Equal(Strip(got), page) {
-			t.Errorf("stripped: %q", Strip(got))
+		if back := Strip(got); !bytes.Equal(back, page) {
+			t.Errorf("stripped: %q", back)
 		}
 	})
 }

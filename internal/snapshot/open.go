@@ -10,6 +10,7 @@ import (
 
 	"github.com/planktos/planktos/internal/mediatype"
 	"github.com/planktos/planktos/internal/merkle"
+	"github.com/planktos/planktos/internal/release"
 )
 
 // Entry is an open file of the packed site. Its Body is not safe for concurrent use.
@@ -42,31 +43,23 @@ type asset struct {
 
 func (s *Snapshot) addAssets() {
 	s.assets = map[string]asset{}
-	add := func(name string, data []byte) {
-		if data != nil {
-			s.assets[name] = asset{data, rootOf(data), mediatype.Of(name)}
-		}
-	}
-	add(ManifestFile, s.Manifest)
-	add(WorkerFile, s.runtime.Worker)
-	add(InstallFile, s.runtime.Install)
-	add(EngineFile, s.runtime.Engine)
+	s.addAsset(ManifestFile, s.Manifest)
+	s.addAsset(WorkerFile, s.runtime.Worker)
+	s.addAsset(InstallFile, s.runtime.Install)
+	s.addAsset(EngineFile, s.runtime.Engine)
 	for i, shard := range s.Root.Shards {
-		add(shardFile(shard.Hash), s.Shards[i])
+		s.addAsset(release.ShardFile(shard.Hash), s.Shards[i])
 	}
-	add(TorrentFile, s.Torrent)
+	s.addAsset(TorrentFile, s.Torrent)
 	torrentAsset := s.assets[TorrentFile]
 	torrentAsset.mediaType = "application/x-bittorrent"
 	s.assets[TorrentFile] = torrentAsset
 }
 
-func shardFile(hash merkle.Hash) string { return "planktos/shards/" + hash.String() + ".json" }
-
-func rootOf(data []byte) merkle.Hash {
-	h := merkle.NewHasher(merkle.BlockSize)
-	h.Write(data)
-	root, _ := h.Sum()
-	return root
+func (s *Snapshot) addAsset(name string, data []byte) {
+	if data != nil {
+		s.assets[name] = asset{data, merkle.Root(data), mediatype.Of(name)}
+	}
 }
 
 // Lookup finds a file of the site by its path.
@@ -112,7 +105,7 @@ func (s *Snapshot) openContent(name string, hash merkle.Hash, layer bool) (*Entr
 		return nil, fmt.Errorf("%s: %w", name, fs.ErrNotExist)
 	case layer:
 		data := layerBytes(c.hashes.Layer)
-		return &Entry{Body: bytes.NewReader(data), Size: int64(len(data)), Type: mediatype.Default, Hash: rootOf(data)}, nil
+		return &Entry{Body: bytes.NewReader(data), Size: int64(len(data)), Type: mediatype.Default, Hash: merkle.Root(data)}, nil
 	}
 	var err error
 	for _, i := range c.files {
@@ -133,43 +126,15 @@ func (s *Snapshot) openFile(file *File, mediaType string) (*Entry, error) {
 	entry := &Entry{Size: file.Size, ModTime: file.ModTime, Type: mediaType, Hash: file.Hash, close: f.Close}
 	seeker, ok := f.(io.ReadSeeker)
 	switch readerAt, isReaderAt := f.(io.ReaderAt); {
-	case !file.Tagged && ok:
+	case !file.Edited() && ok:
 		entry.Body = seeker
-	case file.Tagged && isReaderAt:
-		spliced := &splice{readerAt, int64(file.tagAt), s.tag}
-		entry.Body = io.NewSectionReader(spliced, 0, file.Size)
+	case file.Edited() && isReaderAt:
+		entry.Body = io.NewSectionReader(&splice{readerAt, file.source.size, file.edits}, 0, file.Size)
 	default:
 		f.Close()
 		return nil, fmt.Errorf("%s: its file system gives no random access", file.Path)
 	}
 	return entry, nil
-}
-
-// splice reads a file with a few bytes put in.
-type splice struct {
-	file io.ReaderAt
-	at   int64
-	put  []byte
-}
-
-func (s *splice) ReadAt(p []byte, offset int64) (n int, err error) {
-	end := s.at + int64(len(s.put))
-	for n < len(p) && err == nil {
-		var k int
-		switch position := offset + int64(n); {
-		case position < s.at:
-			k, err = s.file.ReadAt(p[n:min(int64(len(p)), int64(n)+s.at-position)], position)
-			if err == io.EOF && k > 0 {
-				err = nil // the file may end where the bytes are put in
-			}
-		case position < end:
-			k = copy(p[n:], s.put[position-s.at:])
-		default:
-			k, err = s.file.ReadAt(p[n:], position-int64(len(s.put)))
-		}
-		n += k
-	}
-	return n, err
 }
 
 func layerBytes(layer []merkle.Hash) []byte {

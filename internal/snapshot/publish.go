@@ -2,14 +2,17 @@ package snapshot
 
 import (
 	"context"
+	"crypto/ed25519"
 	"errors"
 	"fmt"
-	"io"
 	"os"
-	"path"
+	"slices"
 	"sync"
+	"time"
 
+	"github.com/planktos/planktos/internal/manifest"
 	"github.com/planktos/planktos/internal/merkle"
+	"github.com/planktos/planktos/internal/release"
 )
 
 // PublishOptions say how [Publish] writes.
@@ -17,26 +20,50 @@ type PublishOptions struct {
 	// AllowHardLink makes a copy a hard link where the file system cannot clone. A file that is later edited in place
 	// then changes its copy too, which visitors' browsers find out and refuse: for trees that are only ever replaced.
 	AllowHardLink bool
-	// DropSuperseded removes what only the superseded snapshot names. Otherwise it stays until the next one, for
-	// visitors in the middle of a visit.
-	DropSuperseded bool
+	// Keep is how many superseded snapshots' contents stay, for visitors in the middle of a visit and for [Rollback]. If
+	// zero, 1; if negative, none. At most 99.
+	Keep int
+	// Previous is where the site is published, for a folder that does not have the last release: what is to be kept of
+	// superseded snapshots comes from there. If nil, or if nothing is published there, what was published is what the
+	// folder has.
+	Previous release.Source
+	// Sign, if not nil, has the manifest signed.
+	Sign *Signing
+	// Progress is called as contents are written, by one goroutine at a time. If nil, it is not.
+	Progress func(Progress)
 }
 
-// Published counts what [Publish] did in planktos/, in files.
+// Published counts what [Publish] did, in files of planktos/.
 type Published struct {
 	Written, Kept, Removed int
+	// Pages of the site that were changed.
+	Pages int
+	// Previous is the snapshot that was published before, the same one maybe; nil if there was none.
+	Previous *merkle.Hash
+	// First tells that nothing is published at PublishOptions.Previous.
+	First bool
+	// Seal is what the manifest says of itself if it is signed; its Sequence is 0 otherwise. Unsealed tells that the one
+	// before was signed and this one is not, and OtherKey that it was signed by another key.
+	Seal               manifest.Seal
+	Unsealed, OtherKey bool
+	// Lost says of what superseded snapshots consist of why it could not be had from PublishOptions.Previous.
+	Lost []error
+	// Superseded are the ids of the snapshots whose contents are kept, the newest first.
+	Superseded []merkle.Hash
+	// CacheError tells why what was found out could not be left for the next pack.
+	CacheError error
 }
+
+// ownFolders are those in which files named by hash lie, each before those in it.
+var ownFolders = []string{Folder, "planktos/shards", "planktos/snapshots"}
 
 // stageFolder holds what is being written until all of it is: a pack that was interrupted leaves nothing else behind.
 const stageFolder = "planktos/.pack"
 
 // Publish writes the packed site into dir, the folder it was built from. All is written aside, checked and on disk
 // before anything takes its place, the manifest last: whatever happens, the manifest that stands there names contents
-// that are there. o may be nil. A snapshot with virtual tags cannot be published: its pages are not in dir.
+// that are there. Pages that the snapshot has edited are changed right before the manifest. o may be nil.
 func Publish(ctx context.Context, s *Snapshot, dir string, o *PublishOptions) (*Published, error) {
-	if s.tag != nil {
-		return nil, errors.New("a snapshot built with Tag is for serving: inject the tag into the files instead")
-	}
 	if o == nil {
 		o = &PublishOptions{}
 	}
@@ -45,40 +72,73 @@ func Publish(ctx context.Context, s *Snapshot, dir string, o *PublishOptions) (*
 		return nil, err
 	}
 	defer p.close()
+	past, known, err := p.past(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	if past.current != nil {
+		p.done.Previous = &past.current.Root.Snapshot
+	}
+	if err := p.seal(s, past, o.Sign); err != nil {
+		return nil, fmt.Errorf("%s: signing the manifest: %w", dir, err)
+	}
+	superseded := past.supersede(s.Root.Snapshot, p.manifest, o.kept())
+	var fetch []wanted
+	var fetchBytes int64
+	if o.Previous != nil {
+		if fetch, fetchBytes, err = missing(s, superseded); err != nil {
+			return nil, &PreviousError{err}
+		}
+	}
 	p.links = o.AllowHardLink
-
-	superseded, known := p.named()
+	p.known = s.cache.Copies
+	p.tally = newTally(o.Progress, len(s.contents)+len(fetch), s.contentBytes()+fetchBytes)
+	if o.Previous != nil {
+		if err := p.stagePrevious(ctx, s, o.Previous, superseded, fetch); err != nil {
+			return nil, p.abort(err)
+		}
+		p.sortLost()
+	}
+	if err := p.stageSuperseded(s.Root.Snapshot, superseded); err != nil {
+		return nil, p.abort(err)
+	}
 	if err := p.stageSnapshot(ctx, s); err != nil {
+		if errors.Is(err, ErrChanged) && s.cacheFile != "" {
+			// The next pack finds out for itself.
+			os.Remove(s.cacheFile)
+		}
 		return nil, p.abort(err)
 	}
 	if err := p.commit(ctx); err != nil {
 		return nil, p.abort(err)
 	}
-	keep := map[string]bool{}
-	for _, name := range s.contentNames() {
-		keep[name] = true
-	}
-	// What an unreadable manifest named is not known, and the same snapshot anew supersedes none.
-	if prune := known && superseded.id != s.Root.Snapshot; prune {
-		if !o.DropSuperseded {
-			for _, name := range superseded.names {
-				keep[name] = true
-			}
-		}
-		if err := p.prune(keep); err != nil {
+	if known {
+		if err := p.prune(s.contentNames(), superseded); err != nil {
 			return nil, err
 		}
 	}
+	p.done.CacheError = s.saveCache(p.kept, p.ahead)
 	return &p.done, nil
 }
 
-// PublishRuntime writes the scripts alone, as [Publish] does.
+// kept is Keep as a number.
+func (o *PublishOptions) kept() int {
+	if o.Keep == 0 {
+		return 1
+	}
+	return min(max(o.Keep, 0), manifest.MaxSuperseded-1) // one more may be of the published snapshot itself
+}
+
+// PublishRuntime writes the scripts alone, as [Publish] does. A site that is signed goes on to be.
 func PublishRuntime(ctx context.Context, dir string, scripts Runtime) (*Published, error) {
 	p, err := openPublisher(dir)
 	if err != nil {
 		return nil, err
 	}
 	defer p.close()
+	if worker, err := p.root.ReadFile(WorkerFile); err == nil {
+		p.key = release.KeyOf(worker)
+	}
 	if err := p.stageRuntime(scripts); err != nil {
 		return nil, p.abort(err)
 	}
@@ -94,14 +154,28 @@ type publisher struct {
 	root   *os.Root
 	unlock func()
 	links  bool
+	tally  *tally
+	ahead  time.Duration    // how far the file system's clock is ahead of ours
+	known  map[string]known // what the last pack has found of files named by hash
+
+	// manifest is what is published as such: the snapshot's, or the same signed; key is then the key's public half.
+	manifest []byte
+	key      ed25519.PublicKey
 
 	mu     sync.Mutex // guards what follows while contents are staged in parallel
 	staged []staged   // in the order of their renaming
+	kept   map[string]known
 	done   Published
 }
 
-// staged is a file that was written as from and is to be known as to.
-type staged struct{ from, to string }
+// staged is a file that was written as from and is to be known as to; a page if it takes the place of one. Of what is
+// named by hash it is known what it is. A rollback has from become what it restores.
+type staged struct {
+	from, to string
+	page     *source
+	known    known
+	restored *restoration
+}
 
 func openPublisher(dir string) (*publisher, error) {
 	root, err := os.OpenRoot(dir)
@@ -118,8 +192,10 @@ func openPublisher(dir string) (*publisher, error) {
 
 // prepare makes the folders and removes what an interrupted pack has left.
 func (p *publisher) prepare() (err error) {
-	if err := p.root.MkdirAll("planktos/shards", 0o755); err != nil {
-		return err
+	for _, folder := range ownFolders {
+		if err := p.root.MkdirAll(folder, 0o755); err != nil {
+			return err
+		}
 	}
 	if p.unlock, err = lock(p.root, Folder); err != nil {
 		return err
@@ -127,15 +203,28 @@ func (p *publisher) prepare() (err error) {
 	if err := p.root.RemoveAll(stageFolder); err != nil {
 		return err
 	}
-	return p.root.Mkdir(stageFolder, 0o755)
+	if err := p.root.Mkdir(stageFolder, 0o755); err != nil {
+		return err
+	}
+	info, err := p.root.Lstat(stageFolder)
+	if err == nil {
+		p.ahead = time.Until(info.ModTime())
+	}
+	return err
 }
 
 // close removes what was not put in place, and folders that hold nothing.
 func (p *publisher) close() {
+	for _, s := range p.staged {
+		if s.page != nil {
+			p.root.Remove(s.from)
+		}
+	}
 	if p.unlock != nil {
 		p.root.RemoveAll(stageFolder)
-		p.root.Remove("planktos/shards")
-		p.root.Remove(Folder)
+		for _, folder := range slices.Backward(ownFolders) {
+			p.root.Remove(folder)
+		}
 		p.unlock()
 	}
 	p.root.Close()
@@ -146,194 +235,6 @@ func (p *publisher) abort(err error) error {
 	return fmt.Errorf("%s: packing stopped, what was published before is as it was: %w", p.dir, err)
 }
 
-// stageSnapshot writes all that the snapshot consists of and dir lacks.
-func (p *publisher) stageSnapshot(ctx context.Context, s *Snapshot) error {
-	contents := make([]*content, 0, len(s.contents))
-	for _, c := range s.contents {
-		contents = append(contents, c)
-	}
-	err := parallel(ctx, len(contents), func(i int) error {
-		c := contents[i]
-		name := Folder + "/" + c.hashes.Root.String()
-		if s.Root.Copies {
-			if err := p.stageCopy(s, c, name); err != nil {
-				return err
-			}
-		}
-		if len(c.hashes.Layer) == 0 {
-			return nil
-		}
-		return p.stage(name+".layer", layerBytes(c.hashes.Layer))
-	})
-	if err != nil {
-		return err
-	}
-	for i, shard := range s.Root.Shards {
-		if err := p.stage(shardFile(shard.Hash), s.Shards[i]); err != nil {
-			return err
-		}
-	}
-	if err := p.stageRuntime(s.runtime); err != nil {
-		return err
-	}
-	if err := p.stage(TorrentFile, s.Torrent); err != nil {
-		return err
-	}
-	return p.stage(ManifestFile, s.Manifest)
-}
-
-func (p *publisher) stageRuntime(scripts Runtime) error {
-	for _, script := range []struct {
-		name string
-		data []byte
-	}{{EngineFile, scripts.Engine}, {InstallFile, scripts.Install}, {WorkerFile, scripts.Worker}} {
-		if script.data == nil {
-			continue
-		}
-		if err := p.stage(script.name, script.data); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// stage writes a small file, unless it stands there already: hosts and browsers go by its time.
-func (p *publisher) stage(name string, data []byte) error {
-	if p.holds(name, int64(len(data)), rootOf(data)) {
-		p.count(&p.done.Kept)
-		return nil
-	}
-	f, err := p.create(name)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(data)
-	return p.finish(f, name, err)
-}
-
-// stageCopy makes the copy of a content, unless a good one is there.
-func (p *publisher) stageCopy(s *Snapshot, c *content, name string) error {
-	if p.holds(name, c.hashes.Size, c.hashes.Root) {
-		p.count(&p.done.Kept)
-		return nil
-	}
-	file := s.Files[c.files[0]]
-	src, err := openSource(s.fsys, file.source)
-	if err != nil {
-		return err
-	}
-	defer src.Close()
-	f, err := p.create(name)
-	if err != nil {
-		return err
-	}
-	source, isFile := src.(*os.File)
-	if isFile && clone(f, source) == nil {
-		err = p.check(f, file)
-		return p.finish(f, name, err)
-	}
-	if isFile && p.links && p.link(file.Path, name) {
-		err = p.check(src, file)
-		return p.finish(f, name, err)
-	}
-	h := merkle.NewHasher(merkle.BlockSize)
-	if err = pump(io.MultiWriter(f, h), src); err == nil {
-		if root, _ := h.Sum(); root != file.Hash || h.Size() != file.Size {
-			err = fmt.Errorf("%s: %w", file.Path, ErrChanged)
-		}
-	}
-	return p.finish(f, name, err)
-}
-
-// link puts a hard link to source in the place of the file staged for name.
-func (p *publisher) link(source, name string) bool {
-	stage := stageName(name)
-	if err := p.root.Link(source, stage+".link"); err != nil {
-		return false
-	}
-	// A link to a symbolic link would be one itself, leading elsewhere from here.
-	info, err := p.root.Lstat(stage + ".link")
-	return err == nil && info.Mode().IsRegular() && p.root.Rename(stage+".link", stage) == nil
-}
-
-// check makes sure that what is open for reading is the content it was when it was packed.
-func (p *publisher) check(r io.Reader, file File) error {
-	if seeker, ok := r.(io.Seeker); ok {
-		if _, err := seeker.Seek(0, io.SeekStart); err != nil {
-			return err
-		}
-	}
-	h := merkle.NewHasher(merkle.BlockSize)
-	if err := pump(h, r); err != nil {
-		return err
-	}
-	if root, _ := h.Sum(); root != file.Hash || h.Size() != file.Size {
-		return fmt.Errorf("%s: %w", file.Path, ErrChanged)
-	}
-	return nil
-}
-
-var buffers = sync.Pool{New: func() any { return new([128 << 10]byte) }}
-
-// pump is [io.Copy] through a pooled buffer: of many small files, each would else cost one of its own.
-func pump(w io.Writer, r io.Reader) error {
-	buf := buffers.Get().(*[128 << 10]byte)
-	defer buffers.Put(buf)
-	_, err := io.CopyBuffer(struct{ io.Writer }{w}, struct{ io.Reader }{r}, buf[:])
-	return err
-}
-
-// holds tells whether a regular file of this content is in place.
-func (p *publisher) holds(name string, size int64, hash merkle.Hash) bool {
-	info, err := p.root.Lstat(name)
-	if err != nil || !info.Mode().IsRegular() || info.Size() != size {
-		return false
-	}
-	f, err := p.root.Open(name)
-	if err != nil {
-		return false
-	}
-	defer f.Close()
-	return p.check(f, File{Path: name, Hash: hash, Size: size}) == nil
-}
-
-func (p *publisher) count(n *int) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	*n++
-}
-
-// stageName is where a file is written first. The last elements of all names differ.
-func stageName(name string) string { return stageFolder + "/" + path.Base(name) }
-
-func (p *publisher) create(name string) (*os.File, error) {
-	f, err := p.root.OpenFile(stageName(name), os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o644)
-	if err != nil {
-		return nil, fmt.Errorf("writing %s: %w", name, cause(err))
-	}
-	return f, nil
-}
-
-// finish closes a staged file; err is what writing it came to.
-func (p *publisher) finish(f *os.File, name string, err error) error {
-	if !syncsAll && err == nil {
-		err = f.Sync()
-	}
-	if closed := f.Close(); err == nil {
-		err = closed
-	}
-	if err != nil {
-		if errors.Is(err, ErrChanged) {
-			return err
-		}
-		return fmt.Errorf("writing %s: %w", name, cause(err))
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.staged = append(p.staged, staged{from: stageName(name), to: name})
-	return nil
-}
-
 // commit puts everything staged in its place. Names by hash come first: they disturb nothing that is there.
 func (p *publisher) commit(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
@@ -342,19 +243,34 @@ func (p *publisher) commit(ctx context.Context) error {
 	if err := syncFolder(p.root, stageFolder); err != nil {
 		return fmt.Errorf("writing to disk: %w", cause(err))
 	}
+	began := time.Now()
 	for _, s := range p.staged {
 		if s.to == ManifestFile {
 			// All that it names is in place for good before it is.
-			for _, folder := range []string{Folder, "planktos/shards"} {
+			for _, folder := range ownFolders {
 				if err := syncFolder(p.root, folder); err != nil {
 					return fmt.Errorf("writing to disk: %w", cause(err))
 				}
 			}
 		}
+		if s.page != nil {
+			if err := placePage(p.root, *s.page, s.from); err != nil {
+				return err
+			}
+			p.done.Pages++
+			continue
+		}
+		if s.restored != nil {
+			if err := s.restored.place(p, s.from); err != nil {
+				return err
+			}
+			continue
+		}
 		if err := p.root.Rename(s.from, s.to); err != nil {
 			return fmt.Errorf("writing %s: %w", s.to, err)
 		}
 		p.done.Written++
+		p.placed(s, began)
 	}
 	return syncFolder(p.root, Folder)
 }

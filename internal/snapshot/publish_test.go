@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/planktos/planktos/internal/manifest"
 	"github.com/planktos/planktos/internal/merkle"
+	"github.com/planktos/planktos/internal/release"
 )
 
 // publish packs dir and writes the snapshot into it.
@@ -50,8 +52,8 @@ func checkPublished(t testing.TB, dir string) *manifest.Root {
 	}
 	rows := root.Files
 	for _, shard := range root.Shards {
-		document, err := os.ReadFile(filepath.Join(dir, shardFile(shard.Hash)))
-		if err != nil || rootOf(document) != shard.Hash {
+		document, err := os.ReadFile(filepath.Join(dir, release.ShardFile(shard.Hash)))
+		if err != nil || merkle.Root(document) != shard.Hash {
 			t.Fatalf("shard %s: %v", shard.Hash, err)
 		}
 		files, err := manifest.ParseShard(document, root.Torrent)
@@ -64,7 +66,7 @@ func checkPublished(t testing.TB, dir string) *manifest.Root {
 		copied := filepath.Join(dir, Folder, row.Hash.String())
 		if root.Copies && row.Size > 0 {
 			data, err := os.ReadFile(copied)
-			if err != nil || rootOf(data) != row.Hash || int64(len(data)) != row.Size {
+			if err != nil || merkle.Root(data) != row.Hash || int64(len(data)) != row.Size {
 				t.Errorf("copy of %s: %v", row.Path, err)
 			}
 		}
@@ -171,7 +173,7 @@ func TestPublishKeepsOneSupersededSnapshot(t *testing.T) {
 		t.Errorf("versions 1 to 3 exist: %v %v %v", exists(old[0]), exists(old[1]), exists(old[2]))
 	}
 	write(t, filepath.Join(dir, "index.html"), "4")
-	publish(t, dir, nil, &PublishOptions{DropSuperseded: true})
+	publish(t, dir, nil, &PublishOptions{Keep: -1})
 	if exists(old[1]) || exists(old[2]) {
 		t.Error("superseded contents are still there")
 	}
@@ -249,9 +251,6 @@ func TestPublishRefusals(t *testing.T) {
 	}
 	checkStill(t, dir, "1")
 
-	if _, err := Publish(t.Context(), build(t, fsys, &Options{Tag: true}), dir, nil); err == nil {
-		t.Error("a snapshot with virtual tags is published")
-	}
 	if _, err := Publish(t.Context(), s, filepath.Join(dir, "missing"), nil); err == nil || !strings.Contains(err.Error(), "missing") {
 		t.Errorf("missing folder: %v", err)
 	}
@@ -304,22 +303,26 @@ func TestRemove(t *testing.T) {
 			write(t, filepath.Join(dir, "hand.html"), page)
 			want["hand.html"], want[InstallFile] = page, idleInstall
 		}
-		changed, err := InjectTree(t.Context(), dir, &Options{Base: "/x/"})
-		if err != nil || !slices.Equal(changed, []string{"a/b.html", "ignored.html", "index.html"}) {
-			t.Fatalf("injected into %q, %v", changed, err)
+		both := &Options{Base: "/x/", Tag: true, FirstVisit: true}
+		if _, done := publish(t, dir, both, nil); done.Pages != 3 && !hand || done.Pages != 4 && hand {
+			t.Fatalf("changed %d pages", done.Pages)
 		}
-		if changed, err := InjectTree(t.Context(), dir, &Options{Base: "/x/"}); err != nil || len(changed) > 0 {
-			t.Errorf("injected again into %q, %v", changed, err)
+		once := tree(t, dir)
+		if _, done := publish(t, dir, both, nil); done.Pages != 0 || done.Written != 0 {
+			t.Errorf("again: %+v", done)
+		}
+		if !maps.Equal(tree(t, dir), once) {
+			t.Error("packed twice, the folder is not the same")
 		}
 		write(t, filepath.Join(dir, IgnoreFile), "ignored.html\n")
 		write(t, filepath.Join(dir, "planktos/mine.txt"), "mine")
 		want[IgnoreFile], want["planktos/mine.txt"], want[WorkerFile] = "ignored.html\n", "mine", "bye"
-		publish(t, dir, nil, nil)
+		publish(t, dir, both, nil)
 		removed, err := Remove(t.Context(), dir, RemoveOptions{Worker: []byte("bye")})
 		if err != nil {
 			t.Fatal(err)
 		}
-		if len(removed.Pages) != 3 || !slices.Equal(removed.Foreign, []string{"planktos/mine.txt"}) || (len(removed.Tagged) > 0) != hand {
+		if len(removed.Pages) != 3 && !hand || len(removed.Pages) != 4 && hand || !slices.Equal(removed.Foreign, []string{"planktos/mine.txt"}) || (len(removed.Tagged) > 0) != hand {
 			t.Errorf("removed %+v", removed)
 		}
 		got := tree(t, dir)
@@ -331,9 +334,9 @@ func TestRemove(t *testing.T) {
 		if len(got) != len(want) {
 			t.Errorf("got %d files, want %d", len(got), len(want))
 		}
-		_, err = Remove(t.Context(), dir, RemoveOptions{Worker: []byte("bye")})
-		if hand != (err == nil) || !hand && !errors.Is(err, ErrNotPacked) {
-			t.Errorf("again: %v", err)
+		again, err := Remove(t.Context(), dir, RemoveOptions{Worker: []byte("bye")})
+		if err != nil || again.Files > 0 || len(again.Pages) > 0 || !maps.Equal(tree(t, dir), got) {
+			t.Errorf("again: %+v, %v", again, err)
 		}
 	}
 	dir, _ := folder(t, map[string]string{"index.html": "x", "planktos/install.txt": "x"})
@@ -344,22 +347,93 @@ func TestRemove(t *testing.T) {
 	if len(tree(t, dir)) != len(before) {
 		t.Error("touched a folder that is not packed")
 	}
+	if _, err := Remove(t.Context(), dir, RemoveOptions{Worker: []byte("bye"), Force: true}); err != nil {
+		t.Error(err)
+	}
+	before[WorkerFile] = "bye"
+	if got := tree(t, dir); !maps.Equal(got, before) {
+		t.Errorf("forced: %v", got)
+	}
 }
 
-func TestInjectTreeKeepsMode(t *testing.T) {
-	dir, _ := folder(t, map[string]string{"index.html": "<head>", tempPrefix + "left": "over"})
+func TestPublishPages(t *testing.T) {
+	dir, fsys := folder(t, map[string]string{"index.html": "<head>", "same.html": "<head>", tempPrefix + "left": "over",
+		".hidden/page.html": "<head>hidden"})
 	page := filepath.Join(dir, "index.html")
 	if err := os.Chmod(page, 0o640); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := InjectTree(t.Context(), dir, nil); err != nil {
-		t.Fatal(err)
+	for link, target := range map[string]string{"in.html": "index.html", "out.html": ".hidden/page.html"} {
+		if err := os.Symlink(target, filepath.Join(dir, link)); err != nil {
+			t.Fatal(err)
+		}
 	}
-	info, err := os.Stat(page)
+	before := tree(t, dir)
+	s := build(t, fsys, &Options{Tag: true, Publishing: true})
+	if after := tree(t, dir); !maps.Equal(after, before) {
+		t.Error("building changed the folder")
+	}
+	done, err := Publish(t.Context(), s, dir, nil)
+	if err != nil || done.Pages != 2 {
+		t.Fatalf("%+v, %v", done, err)
+	}
+	info, err := os.Lstat(page)
 	if err != nil || info.Mode() != 0o640 {
 		t.Errorf("mode %v, %v", info.Mode(), err)
 	}
+	if info, err := os.Lstat(filepath.Join(dir, "in.html")); err != nil || info.Mode()&os.ModeSymlink == 0 {
+		t.Errorf("the link became %v, %v", info.Mode(), err)
+	}
 	if left := temporary(t, dir); len(left) > 0 {
 		t.Errorf("left over: %q", left)
+	}
+	// What was packed is what lies there now, and packing anew finds nothing to do.
+	for _, f := range s.Files {
+		data, err := os.ReadFile(filepath.Join(dir, f.Path))
+		if err != nil || merkle.Root(data) != f.Hash {
+			t.Errorf("%s: %q, %v, is not what was packed", f.Path, data, err)
+		}
+		copied, err := os.ReadFile(filepath.Join(dir, Folder, f.Hash.String()))
+		if err != nil || merkle.Root(copied) != f.Hash {
+			t.Errorf("the copy of %s: %v", f.Path, err)
+		}
+	}
+	again := build(t, fsys, &Options{Tag: true, Publishing: true})
+	if again.ID() != s.ID() {
+		t.Error("packed again, it is another snapshot")
+	}
+}
+
+// A pack that fails leaves every page as it was, whether it fails before or while pages are written.
+func TestPublishFailsWithoutTouchingPages(t *testing.T) {
+	for name, spoil := range map[string]func(dir string){
+		"a content has changed": func(dir string) { write(t, filepath.Join(dir, "data.bin"), "other") },
+		"a page has changed":    func(dir string) { write(t, filepath.Join(dir, "b.html"), "<head>other") },
+		"a page has gone":       func(dir string) { os.Remove(filepath.Join(dir, "b.html")) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir, fsys := folder(t, map[string]string{"a.html": "<head>a", "b.html": "<head>b", "data.bin": "data"})
+			publish(t, dir, nil, nil)
+			write(t, filepath.Join(dir, "data.bin"), "new data")
+			s := build(t, fsys, &Options{Tag: true, Publishing: true})
+			spoil(dir)
+			want := tree(t, dir)
+			if _, err := Publish(t.Context(), s, dir, nil); !errors.Is(err, ErrChanged) {
+				t.Errorf("error %v", err)
+			}
+			if got := tree(t, dir); !maps.Equal(got, want) {
+				t.Error("the folder has changed")
+			}
+		})
+	}
+	dir, fsys := folder(t, map[string]string{"a.html": "<head>a"})
+	s := build(t, fsys, &Options{Tag: true, Publishing: true})
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := Publish(ctx, s, dir, nil); !errors.Is(err, context.Canceled) {
+		t.Errorf("error %v", err)
+	}
+	if got := tree(t, dir); len(got) != 1 || got["a.html"] != "<head>a" {
+		t.Errorf("cancelled: %q", got)
 	}
 }

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/planktos/planktos/internal/release"
 )
 
 // RemoveOptions say what [Remove] leaves in the place of Planktos.
@@ -16,6 +18,8 @@ type RemoveOptions struct {
 	// Worker is a service worker that unregisters itself. It stays, since browsers that have the old one come for it
 	// by name: were it missing, they would keep the old one.
 	Worker []byte
+	// Force has it left in a folder without anything of Planktos, too: a site's source, of which the published site is made.
+	Force bool
 }
 
 // Removed tells what [Remove] did.
@@ -40,8 +44,9 @@ var ErrNotPacked = errors.New("no packed site")
 // idleInstall takes the place of the install script where pages still include it.
 const idleInstall = "// Planktos was removed from this site: this script tag can go.\n"
 
-// Remove takes Planktos out of the packed site in dir: what it added to planktos/, and the tags it injected. An
-// interrupted removal can be done again. The error wraps [ErrNotPacked] if there is nothing that Planktos has written.
+// Remove takes Planktos out of the packed site in dir: what it added to planktos/, and the tags it injected. Of what it
+// added not all need be there. Done again, it does nothing more, and an interrupted removal goes on. The error wraps
+// [ErrNotPacked] if there is nothing that Planktos has written, unless it is forced.
 func Remove(ctx context.Context, dir string, o RemoveOptions) (*Removed, error) {
 	if len(o.Worker) == 0 {
 		return nil, errors.New("removing needs a worker that unregisters itself")
@@ -55,7 +60,7 @@ func Remove(ctx context.Context, dir string, o RemoveOptions) (*Removed, error) 
 	if err != nil {
 		return nil, err
 	}
-	if _, err := root.Lstat(WorkerFile); err != nil || !slices.Contains(ours, InstallFile) {
+	if !o.Force && !hasPacked(root) {
 		return nil, fmt.Errorf("%s: %w here", dir, ErrNotPacked)
 	}
 	removed := &Removed{Foreign: foreign}
@@ -73,7 +78,10 @@ func Remove(ctx context.Context, dir string, o RemoveOptions) (*Removed, error) 
 		}
 		removed.Skipped = append(removed.Skipped, name+" "+l.Reason)
 	}
-	if removed.Pages, err = rewritePages(ctx, root, files, left, Strip); err != nil {
+	if err := removeLeftovers(root, left); err != nil {
+		return nil, err
+	}
+	if removed.Pages, err = rewritePages(ctx, root, files, Strip); err != nil {
 		return removed, err
 	}
 	if removed.Tagged, err = taggedPages(ctx, root, files); err != nil {
@@ -86,8 +94,6 @@ func Remove(ctx context.Context, dir string, o RemoveOptions) (*Removed, error) 
 	if _, err := PublishRuntime(ctx, dir, scripts); err != nil {
 		return removed, err
 	}
-	// By the install script a folder is known to be ours: it goes last.
-	ours = append(slices.DeleteFunc(ours, func(name string) bool { return name == InstallFile }), InstallFile)
 	for _, name := range ours {
 		if err := ctx.Err(); err != nil {
 			return removed, err
@@ -101,9 +107,19 @@ func Remove(ctx context.Context, dir string, o RemoveOptions) (*Removed, error) 
 		removed.Files++
 	}
 	// Folders that hold something else stay.
-	root.Remove("planktos/shards")
-	root.Remove(Folder)
+	for _, folder := range slices.Backward(ownFolders) {
+		root.Remove(folder)
+	}
 	return removed, nil
+}
+
+// hasPacked tells whether there is something in a folder by which a packed site is known. A deployment that went wrong may
+// have left any of it.
+func hasPacked(root *os.Root) bool {
+	return slices.ContainsFunc([]string{WorkerFile, InstallFile, ManifestFile, TorrentFile}, func(name string) bool {
+		_, err := root.Lstat(name)
+		return err == nil
+	})
 }
 
 // inFolder lists the files under planktos/: those that packing writes, and others.
@@ -118,7 +134,7 @@ func inFolder(fsys fs.FS) (ours, foreign []string, err error) {
 			return fs.SkipDir
 		case entry.IsDir():
 		case byHash.MatchString(name),
-			slices.Contains([]string{ManifestFile, TorrentFile, InstallFile, EngineFile}, name):
+			slices.Contains([]string{ManifestFile, TorrentFile, InstallFile, EngineFile, release.SupersededFile}, name):
 			ours = append(ours, name)
 		default:
 			foreign = append(foreign, name)
@@ -161,7 +177,7 @@ func taggedPages(ctx context.Context, root *os.Root, files []source) ([]string, 
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", f.path, cause(err))
 		}
-		if carriesTag(page) {
+		if _, found := findTag(page); found {
 			tagged = append(tagged, f.path)
 		}
 	}

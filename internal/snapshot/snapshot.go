@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"io/fs"
 	"net/url"
+	"os"
 	"path"
 	"regexp"
 	"slices"
@@ -22,14 +23,15 @@ import (
 
 	"github.com/planktos/planktos/internal/manifest"
 	"github.com/planktos/planktos/internal/merkle"
+	"github.com/planktos/planktos/internal/release"
 	"github.com/planktos/planktos/internal/torrent"
 )
 
 // Names of what Planktos adds to a site, relative to its root.
 const (
 	Folder       = "planktos"
-	WorkerFile   = "planktos.sw.min.js"
-	ManifestFile = "planktos/manifest.json"
+	WorkerFile   = release.WorkerFile
+	ManifestFile = release.ManifestFile
 	TorrentFile  = "planktos/root.torrent"
 	InstallFile  = "planktos/install.js"
 	EngineFile   = "planktos/engine.min.js"
@@ -43,6 +45,8 @@ var ErrChanged = errors.New("the file has changed since packing began")
 // Runtime is the scripts of one version of Planktos.
 type Runtime struct {
 	Worker, Install, Engine []byte
+	// First is the first-visit snippet, an inline script.
+	First []byte
 }
 
 // Options say what [Build] packs and how.
@@ -55,8 +59,13 @@ type Options struct {
 	Base string
 	// InPlace makes torrent and manifest name the site's own files, without copies named by hash.
 	InPlace bool
-	// Tag gives HTML that lacks the script tag one, in what [Snapshot.Open] gives. No file is changed.
-	Tag bool
+	// Tag gives HTML that lacks the script tag one, and FirstVisit gives it the snippet by which the first visit, too, is
+	// served by peers. What [Snapshot.Open] gives has them at once, and files by [Publish]. Without FirstVisit, the
+	// snippets of earlier packs go.
+	Tag, FirstVisit bool
+	// Publishing tells that pages will be changed where they lie: those that are reached by a link to what is not packed
+	// cannot be, and stay as they are.
+	Publishing bool
 	// Policy is the manifest's. If zero, mode auto and prefer speed.
 	Policy manifest.Policy
 	// Trackers, ICE, WebSeeds and Headers are the manifest's.
@@ -65,31 +74,32 @@ type Options struct {
 	WebSeeds []string
 	Headers  []manifest.HeaderRule
 	Runtime  Runtime
-	// Progress is called after each file, by one goroutine at a time. If nil, it is not.
+	// Cache is the path of a file in which [Publish] leaves what it found out, and Build finds what files need not be read
+	// again. It does not belong among the site's files. If empty, all are read, and nothing is left.
+	Cache string
+	// Rehash has all files read, and the cache written anew.
+	Rehash bool
+	// Progress is called as files are read, by one goroutine at a time. If nil, it is not.
 	Progress func(Progress)
 
 	all bool // .planktosignore is not heeded, and what cannot be looked at is left out rather than an error
 }
 
-// Progress is how far hashing is.
-type Progress struct {
-	Files, TotalFiles int
-	Bytes, TotalBytes int64
-}
-
 // File is a file of the site.
 type File struct {
 	Path string
-	// Hash and Size are those of what is served: the script tag is part of it, if it was added.
+	// Hash and Size are those of what is served: what is put into the page is part of it.
 	Hash    merkle.Hash
 	Size    int64
 	ModTime time.Time
-	// Tagged tells whether the script tag was added to what the file holds.
-	Tagged bool
 
 	source source
-	tagAt  int
+	edits  []edit // what makes of the file what is served
+	reason string // why it gets no first-visit snippet
 }
+
+// Edited tells whether what is served is not what the file holds, or held when it was packed.
+func (f *File) Edited() bool { return f.edits != nil }
 
 // LeftOut is something found that is no part of the snapshot, or not as it might have been expected.
 type LeftOut struct {
@@ -107,15 +117,23 @@ type Snapshot struct {
 	Shards [][]byte
 	// Files are sorted by path.
 	Files []File
+	// Read is how many of them were read. The others are known to be what they were the last time.
+	Read int
 	// LeftOut is what was not packed, sorted by path.
 	LeftOut []LeftOut
 
 	fsys     fs.FS
-	tag      []byte // what is added to HTML, if Options.Tag
+	markup   *markup
 	runtime  Runtime
 	spec     torrent.Spec
 	contents map[merkle.Hash]*content
 	assets   map[string]asset
+	restore  []restoration // of a rollback
+
+	cacheFile string
+	cache     *cache    // what was known when building began
+	found     *cache    // what is known of the site's files now
+	began     time.Time // before the first file was looked at
 }
 
 // content is a distinct byte string of the site.
@@ -137,37 +155,56 @@ func Build(ctx context.Context, fsys fs.FS, o *Options) (*Snapshot, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Snapshot{fsys: fsys, runtime: o.Runtime}
-	if o.Tag {
-		s.tag = tag(base)
-	}
+	s := &Snapshot{fsys: fsys, runtime: o.Runtime, markup: newMarkup(base, o), began: time.Now()}
 	sources, left, err := walk(ctx, fsys, o)
 	if err != nil {
 		return nil, err
 	}
 	s.LeftOut = append(left, foreignFiles(fsys, left)...)
+	if o.Publishing {
+		keepUnreachable(sources)
+	}
 
 	sizes := []int64{int64(len(o.Runtime.Engine))}
 	for _, source := range sources {
 		sizes = append(sizes, source.size)
 	}
 	pieceLength := torrent.ChoosePieceLength(sizes)
-	hashes, err := s.hash(ctx, sources, pieceLength, o.Progress)
+	s.openCache(o, pieceLength)
+	all, err := s.hash(ctx, sources, pieceLength, o.Progress)
 	if err != nil {
 		return nil, err
 	}
-	if o.Tag {
-		for _, source := range sources {
-			if isHTML(source.path) && source.size > maxHTML {
-				s.LeftOut = append(s.LeftOut, LeftOut{source.path, "is too large to get the script tag"})
-			}
+	hashes, refs := make([]torrent.FileHashes, len(all)), make([]references, len(all))
+	for i, source := range sources {
+		s.found.add(source, all[i])
+		hashes[i], refs[i] = all[i].hashes, all[i].refs
+	}
+	for _, source := range sources {
+		if (o.Tag || o.FirstVisit) && isHTML(source.path) && source.size > maxHTML {
+			s.LeftOut = append(s.LeftOut, LeftOut{source.path, "is too large to get the script tag"})
+		}
+	}
+	for _, file := range s.Files {
+		if file.reason != "" {
+			s.LeftOut = append(s.LeftOut, LeftOut{file.Path, "gets no first-visit snippet: " + file.reason})
 		}
 	}
 	slices.SortFunc(s.LeftOut, func(a, b LeftOut) int { return strings.Compare(a.Path, b.Path) })
-	if err := s.assemble(o, base, pieceLength, hashes); err != nil {
+	if err := s.assemble(o, base, pieceLength, hashes, s.loads(base, refs)); err != nil {
 		return nil, err
 	}
 	return s, nil
+}
+
+// keepUnreachable marks the pages that are reached by a link whose target is not among the files: they are packed as they
+// are.
+func keepUnreachable(sources []source) {
+	for i, linked := range sources {
+		sources[i].keep = linked.linked && isHTML(linked.path) && !slices.ContainsFunc(sources, func(other source) bool {
+			return !other.linked && os.SameFile(other.info, linked.info)
+		})
+	}
 }
 
 // A base is what URLs may hold as they stand, in an HTML attribute too.

@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/planktos/planktos/internal/manifest"
+	"github.com/planktos/planktos/internal/merkle"
 	"github.com/planktos/planktos/internal/torrent"
 )
 
@@ -64,7 +65,7 @@ func read(t testing.TB, s *Snapshot, name string) []byte {
 	if int64(len(data)) != entry.Size {
 		t.Errorf("%s: read %d bytes, want %d", name, len(data), entry.Size)
 	}
-	if rootOf(data) != entry.Hash {
+	if merkle.Root(data) != entry.Hash {
 		t.Errorf("%s: content and hash differ", name)
 	}
 	return data
@@ -109,6 +110,11 @@ func TestBuild(t *testing.T) {
 				t.Errorf("%s by hash: got %.20q", name, got)
 			}
 		}
+	}
+	types := []manifest.MediaType{{Extension: "html", Type: "text/html; charset=utf-8"},
+		{Extension: "txt", Type: "text/plain; charset=utf-8"}}
+	if !slices.Equal(s.Root.Types, types) {
+		t.Errorf("types %q, want %q", s.Root.Types, types)
 	}
 	reserved := []string{".git", ".planktosignore", "planktos", "planktos.json", "planktos.sw.min.js", "planktos/old",
 		"x/.hidden"}
@@ -348,8 +354,8 @@ func TestTagLeavesOutHugePages(t *testing.T) {
 	huge := strings.Repeat("<p>", maxHTML/3+1)
 	s := build(t, site(map[string]string{"huge.html": huge, "a.html": ""}), &Options{Tag: true})
 	f, _ := s.Lookup("huge.html")
-	if f.Tagged || len(s.LeftOut) != 1 || s.LeftOut[0].Path != "huge.html" {
-		t.Errorf("tagged %v, left out %v", f.Tagged, s.LeftOut)
+	if f.Edited() || len(s.LeftOut) != 1 || s.LeftOut[0].Path != "huge.html" {
+		t.Errorf("edited %v, left out %v", f.Edited(), s.LeftOut)
 	}
 	if got := len(read(t, s, "a.html")); got != len(tag("/")) {
 		t.Errorf("the empty page has %d bytes", got)
@@ -365,7 +371,7 @@ func TestConcurrentReaders(t *testing.T) {
 			for _, name := range []string{"a.html", "b", ManifestFile, TorrentFile, Folder + "/" + f.Hash.String()} {
 				if entry, err := s.Open(name); err != nil {
 					t.Errorf("%s: %v", name, err)
-				} else if data, err := io.ReadAll(entry.Body); err != nil || rootOf(data) != entry.Hash {
+				} else if data, err := io.ReadAll(entry.Body); err != nil || merkle.Root(data) != entry.Hash {
 					t.Errorf("%s: read %d bytes, %v", name, len(data), err)
 				}
 			}
@@ -387,7 +393,7 @@ func TestTag(t *testing.T) {
 			t.Errorf("%s: got %s", name, got)
 		}
 		f, _ := s.Lookup(name)
-		if got := string(read(t, s, "planktos/"+f.Hash.String())); got != want || !f.Tagged {
+		if got := string(read(t, s, "planktos/"+f.Hash.String())); got != want || !f.Edited() {
 			t.Errorf("%s by hash: got %s", name, got)
 		}
 	}
@@ -430,11 +436,55 @@ func TestCancel(t *testing.T) {
 	}
 }
 
+// What is told only grows, large files are told of in steps, and in the end everything is done.
 func TestProgress(t *testing.T) {
+	large := strings.Repeat("x", 3<<20)
+	dir, fsys := folder(t, map[string]string{"a": "123", "b": "", "c.html": "45", "large": large})
+	want := Progress{4, 4, 5 + 3<<20, 5 + 3<<20}
 	var last Progress
-	build(t, site(map[string]string{"a": "123", "b": "", "c": "45"}), &Options{Progress: func(p Progress) { last = p }})
-	if want := (Progress{3, 3, 5, 5}); last != want {
-		t.Errorf("got %+v, want %+v", last, want)
+	steps := 0
+	report := func(p Progress) {
+		if p.Bytes < last.Bytes || p.Files < last.Files {
+			t.Errorf("%+v after %+v", p, last)
+		}
+		last, steps = p, steps+1
+	}
+	s := build(t, fsys, &Options{Progress: report})
+	if last != want || steps < 10 {
+		t.Errorf("hashing: %d steps to %+v, want %+v", steps, last, want)
+	}
+	for _, what := range []string{"writing", "finding it there"} {
+		last, steps = Progress{}, 0
+		want := Progress{3, 3, 5 + 3<<20, 5 + 3<<20}
+		if _, err := Publish(t.Context(), s, dir, &PublishOptions{Progress: report}); err != nil {
+			t.Fatal(err)
+		}
+		if last != want || steps < 10 {
+			t.Errorf("%s: %d steps to %+v, want %+v", what, steps, last, want)
+		}
+	}
+}
+
+// A large file is given up in the middle.
+func TestCancelWithinFile(t *testing.T) {
+	dir, fsys := folder(t, map[string]string{"large": strings.Repeat("x", 8<<20)})
+	s := build(t, fsys, nil)
+	for name, work := range map[string]func(context.Context, func(Progress)) error{
+		"hashing": func(ctx context.Context, report func(Progress)) error {
+			_, err := Build(ctx, fsys, &Options{Runtime: scripts, Progress: report})
+			return err
+		},
+		"writing": func(ctx context.Context, report func(Progress)) error {
+			_, err := Publish(ctx, s, dir, &PublishOptions{Progress: report})
+			return err
+		},
+	} {
+		ctx, cancel := context.WithCancel(t.Context())
+		var last Progress
+		err := work(ctx, func(p Progress) { last = p; cancel() })
+		if !errors.Is(err, context.Canceled) || last.Bytes > 4<<20 {
+			t.Errorf("%s: %v after %d bytes", name, err, last.Bytes)
+		}
 	}
 }
 

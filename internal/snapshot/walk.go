@@ -28,7 +28,10 @@ type source struct {
 	path    string
 	size    int64
 	modTime time.Time
+	stamp   stamp
 	linked  bool // reached through a symbolic link
+	keep    bool // packed as it is, see keepUnreachable
+	info    fs.FileInfo
 }
 
 // walk lists the files to pack, sorted by path, and what it leaves out.
@@ -189,7 +192,9 @@ func (w *walker) visit(name string, entry fs.DirEntry, at trail) error {
 		if info.Size() > manifest.MaxSize {
 			return fmt.Errorf("%s: is too large", name)
 		}
-		w.files[name] = source{name, info.Size(), info.ModTime(), at.links > 0}
+		w.files[name] = source{
+			path: name, size: info.Size(), modTime: info.ModTime(), stamp: stampOf(info), linked: at.links > 0, info: info,
+		}
 	default:
 		w.left[name] = "is not a regular file (" + kind(info.Mode()) + ")"
 	}
