@@ -25,13 +25,27 @@ type content struct {
 	tag string
 }
 
-// open finds a name of the packed site. The error is [fs.ErrNotExist] or errChanged, or that of reading.
+// open finds a name of the packed site. The error is fs.ErrNotExist or errChanged, or that of reading.
 func (s *Site) open(name string) (*content, error) {
 	entry, err := s.packed.Open(name)
 	if err != nil {
 		return nil, err
 	}
 	return &content{entry.Body, entry, entry.Size, entry.ModTime, entry.Type, etag(entry.Hash, entry.Size)}, nil
+}
+
+// Open opens a file of the packed site by its name relative to the site's root, not percent-encoded: the site's own
+// paths as they are served, and what Planktos adds, such as planktos/manifest.json. The error wraps [fs.ErrNotExist] if
+// there is none.
+func (s *Site) Open(name string) (io.ReadSeekCloser, error) {
+	entry, err := s.packed.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	return struct {
+		io.ReadSeeker
+		io.Closer
+	}{entry.Body, entry}, nil
 }
 
 // has says whether a path is one of the site's own files.

@@ -35,7 +35,7 @@ func ExamplePackDir() {
 		panic(err)
 	}
 	defer site.Close()
-	if err := site.Publish(ctx, nil); err != nil {
+	if _, err := site.Publish(ctx, nil); err != nil {
 		panic(err)
 	}
 

@@ -1,8 +1,11 @@
 package planktos
 
 import (
+	"bytes"
 	"context"
+	"crypto/ed25519"
 	"errors"
+	"fmt"
 	"io/fs"
 	"log/slog"
 	"net/http"
@@ -32,6 +35,9 @@ import (
 // Only packed files are served: nothing above the root, no dot-files, no listings. A directory is its index.html, and a
 // path that is not there is answered with the site's 404.html, if it has one.
 //
+// A tree whose planktos/manifest.json disables Planktos ([Disable]) is served with that manifest and without tags, until
+// the manifest is gone or another one.
+//
 // Fields may be set until the first method call. A Handler may be used by several goroutines at a time, and be served
 // by several listeners.
 type Handler struct {
@@ -47,12 +53,18 @@ type Handler struct {
 	// site alone.
 	Tracker *tracker.Tracker
 
+	// Key, if not nil, signs what is served: the manifest by Ed25519, while the service worker's script has the public
+	// half, as with PublishOptions.Key. A release's number is the time at which it was packed, in milliseconds since
+	// 1970, or one more than the last, so that a restart needs no memory of it. What is signed does not expire.
+	Key ed25519.PrivateKey
+
 	// STUNPort, if not zero, is the UDP port at which the host that visitors reach this Handler by also answers STUN;
 	// they are told so.
 	STUNPort int
 
 	// CheckInterval is how long files may have changed before it is noticed. If zero, a tenth of a second; a tree
-	// that takes long to walk is walked less often. If negative, changes are never looked for.
+	// that takes long to walk is walked less often. If negative, changes are never looked for. They are noticed when a
+	// page or the manifest is asked for, and by Watch, whose interval is a second if this is zero.
 	CheckInterval time.Duration
 
 	// Logger is told of packing and of what fails. If nil, nothing is logged.
@@ -77,6 +89,8 @@ type generation struct {
 	site      *Site
 	print     snapshot.Print
 	older     []*Site      // superseded, newest first
+	sequence  int64        // of its signature; 0 without one
+	disabled  bool         // the manifest has Planktos leave the site's visitors
 	checkedAt atomic.Int64 // UnixNano
 	checkTook atomic.Int64 // nanoseconds
 }
@@ -86,6 +100,12 @@ type generation struct {
 type failure struct {
 	print snapshot.Print
 	at    time.Time
+	err   error
+}
+
+// still says whether the tree that print stands for need not be tried again yet.
+func (f *failure) still(print snapshot.Print) bool {
+	return f.err != nil && print == f.print && time.Since(f.at) < retryAfter
 }
 
 // retryAfter is how long a tree that could not be packed is left alone if it does not change.
@@ -107,7 +127,10 @@ func (h *Handler) setUp() {
 			h.base = "/"
 		} else if h.FS == nil {
 			h.setUpErr = errors.New("planktos: Handler.FS is nil")
+		} else if h.Key != nil && len(h.Key) != ed25519.PrivateKeySize {
+			h.setUpErr = fmt.Errorf("planktos: Handler.Key has %d bytes, not %d", len(h.Key), ed25519.PrivateKeySize)
 		}
+		go h.compressScripts()
 		if h.tracker = h.Tracker; h.tracker == nil {
 			h.tracker = &tracker.Tracker{Logger: h.Logger, Filter: h.hasSwarm}
 		}
@@ -225,6 +248,11 @@ func (h *Handler) generation(ctx context.Context) (*generation, error) {
 	if g := h.current.Load(); g != nil {
 		return g, nil
 	}
+	if h.failed.err != nil {
+		if print, err := h.fingerprint(ctx); err == nil && h.failed.still(print) {
+			return nil, h.failed.err
+		}
+	}
 	return h.pack(ctx, nil)
 }
 
@@ -272,21 +300,15 @@ func (h *Handler) check(ctx context.Context, g *generation) *generation {
 		h.log.Warn("site cannot be read; still serving what was packed", "error", err)
 		return g
 	}
-	if print == g.print || print == h.failed.print && time.Since(h.failed.at) < retryAfter {
+	if print == g.print || h.failed.still(print) {
 		return g
 	}
 	next, err := h.pack(ctx, g)
 	if err != nil {
-		h.failed = failure{print, time.Now()}
 		h.log.Warn("site cannot be packed anew; still serving what was", "error", err)
 		return g
 	}
 	return next
-}
-
-// fingerprint looks at the tree without reading it.
-func (h *Handler) fingerprint(ctx context.Context) (snapshot.Print, error) {
-	return snapshot.Fingerprint(ctx, h.FS, &snapshot.Options{Paths: h.Options.Paths, Exclude: h.Options.Exclude})
 }
 
 // pack packs the tree and puts the result in the place of old, which is nil at first. h.packing is held.
@@ -307,14 +329,26 @@ func (h *Handler) pack(ctx context.Context, old *generation) (*generation, error
 	if options.ICE == nil {
 		options.ICE = []ICEServer{}
 	}
+	disabled := h.disabled()
+	if disabled != nil {
+		options.TagHTML, options.FirstVisit = false, ""
+	}
 	site, err := Pack(ctx, h.FS, &options)
 	for tries := 1; tries < maxTries && errors.Is(err, snapshot.ErrChanged); tries++ {
 		site, err = Pack(ctx, h.FS, &options)
 	}
 	if err != nil {
+		h.failed = failure{print, time.Now(), err}
 		return nil, err
 	}
-	next := &generation{site: site, print: print}
+	if disabled != nil {
+		site.packed.Disable(disabled)
+	}
+	next := &generation{site: site, print: print, disabled: disabled != nil}
+	if next.sequence, err = h.sign(site, old); err != nil {
+		h.failed = failure{print, time.Now(), err}
+		return nil, err
+	}
 	next.checkedAt.Store(began.UnixNano())
 	next.checkTook.Store(int64(took))
 	if old != nil {
@@ -322,8 +356,38 @@ func (h *Handler) pack(ctx context.Context, old *generation) (*generation, error
 		next.older = next.older[:min(len(next.older), keepGenerations)]
 	}
 	h.current.Store(next)
+	if old != nil && !bytes.Equal(old.site.Manifest(), site.Manifest()) {
+		h.tell(next)
+	}
 	h.log.Info("site packed", "snapshot", site.Snapshot(), "duration", time.Since(began))
 	return next, nil
+}
+
+// sign signs the site that follows old, which is nil at first, and returns its number.
+func (h *Handler) sign(site *Site, old *generation) (sequence int64, err error) {
+	if h.Key == nil {
+		return 0, nil
+	}
+	sequence = max(1, time.Now().UnixMilli())
+	switch {
+	case old == nil:
+	case bytes.Equal(old.site.Manifest(), site.Manifest()):
+		sequence = old.sequence
+	default:
+		sequence = max(sequence, old.sequence+1)
+	}
+	if err := site.packed.Sign(h.Key, sequence); err != nil {
+		return 0, fmt.Errorf("planktos: signing the manifest: %w", err)
+	}
+	return sequence, nil
+}
+
+// publicKey is Key's public half; nil if there is none.
+func (h *Handler) publicKey() ed25519.PublicKey {
+	if len(h.Key) != ed25519.PrivateKeySize {
+		return nil
+	}
+	return h.Key.Public().(ed25519.PublicKey)
 }
 
 // hasSwarm says whether a swarm is one of this site's, present or just superseded.

@@ -1,6 +1,7 @@
 package planktos
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"io/fs"
@@ -29,7 +30,7 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request, g *generation, n
 	}
 	switch name {
 	case "planktos/manifest.json":
-		if h.STUNPort != 0 {
+		if h.STUNPort != 0 && !g.disabled {
 			return h.serveManifest(w, r, g)
 		}
 	case "planktos/root.torrent":
@@ -112,13 +113,21 @@ func (h *Handler) serveContent(w http.ResponseWriter, r *http.Request, name stri
 	text := mediatype.Compressible(c.mediaType) && (!fixed || strings.HasPrefix(name, "planktos/shards/"))
 	if text && c.size >= compressFrom {
 		header.Add("Vary", "Accept-Encoding")
-		if r.Header.Get("Range") == "" && acceptsGzip(r.Header.Get("Accept-Encoding")) {
-			header.Set("Content-Encoding", "gzip")
+		if coding := codingFor(r.Header.Get("Accept-Encoding")); coding != nil && r.Header.Get("Range") == "" {
 			// Another representation, so another strong validator (RFC 9110, section 8.8.3.3).
-			tag += ".gz"
-			gz := &gzipResponse{ResponseWriter: w}
-			defer func() { gz.finish(r.Method != http.MethodHead) }()
-			w = gz
+			tag += "." + coding.name
+			if script := h.scriptNamed(name); script != nil {
+				data := h.compressedScript(name, script, coding)
+				header.Set("Content-Encoding", coding.name)
+				header.Set("Content-Length", strconv.Itoa(len(data)))
+				header.Set("ETag", `"`+tag+`"`)
+				http.ServeContent(w, r, "", c.modTime, bytes.NewReader(data))
+				return
+			}
+			header.Set("Content-Encoding", coding.name)
+			compressed := &compressedResponse{ResponseWriter: w, coding: coding}
+			defer func() { compressed.finish(r.Method != http.MethodHead) }()
+			w = compressed
 		}
 	}
 	if status != http.StatusOK {
@@ -136,8 +145,7 @@ func (h *Handler) serveContent(w http.ResponseWriter, r *http.Request, name stri
 // setHeaders applies the owner's rules; later ones override earlier ones.
 func (h *Handler) setHeaders(header http.Header, name string) {
 	for _, rule := range h.Options.Headers {
-		prefix, star := strings.CutSuffix(rule.Pattern, "*")
-		if name != rule.Pattern && !(star && strings.HasPrefix(name, prefix)) {
+		if !manifest.HeaderRule(rule).Matches(name) {
 			continue
 		}
 		for key, value := range rule.Headers {
@@ -168,6 +176,9 @@ func (h *Handler) serveManifest(w http.ResponseWriter, r *http.Request, g *gener
 	stun := "stun:" + net.JoinHostPort(host, strconv.Itoa(h.STUNPort))
 	root.ICE = append([]manifest.ICEServer{{URLs: []string{stun}}}, root.ICE...)
 	document, err := root.Encode()
+	if err == nil && h.Key != nil {
+		document, err = manifest.Sign(document, h.Key, manifest.Seal{Sequence: g.sequence})
+	}
 	if err != nil {
 		h.log.Error("manifest cannot be encoded", "error", err)
 		return h.serveFile(w, r, g, "planktos/manifest.json", http.StatusOK)

@@ -13,6 +13,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -20,6 +21,7 @@ import (
 	"testing/fstest"
 	"time"
 
+	"github.com/andybalholm/brotli"
 	"github.com/coder/websocket"
 
 	"github.com/planktos/planktos/internal/manifest"
@@ -188,39 +190,53 @@ func TestHandlerCompression(t *testing.T) {
 	}
 	row, _ := manifest.Lookup(root.Files, "text.txt")
 	for _, test := range []struct {
-		url, accept string
-		zipped      bool
+		url, accept, coding string
 	}{
-		{"/text.txt", "gzip, br", true},
-		{"/text.txt", "*", true},
-		{"/text.txt", "gzip;q=0, *", false},
-		{"/text.txt", "br", false},
-		{"/text.txt", "", false},
-		{"/data.bin", "gzip", false},
-		{"/index.html", "gzip", false}, // fits into one packet
-		{"/long.html", "gzip;q=0.5", true},
-		{"/planktos/manifest.json", "gzip", true},
-		{"/planktos/" + row.Hash.String(), "gzip", false},
-		{"/none", "gzip", true}, // 404.html
+		{"/text.txt", "gzip, br", "br"},
+		{"/text.txt", "gzip, deflate, br;q=0.9", "gzip"},
+		{"/text.txt", "*", "br"},
+		{"/text.txt", "br;q=0, *", "gzip"},
+		{"/text.txt", "gzip;q=0, br;q=0, *", ""},
+		{"/text.txt", "zstd, x-gzip", "gzip"},
+		{"/text.txt", "br", "br"},
+		{"/text.txt", "br;q=x", ""},
+		{"/text.txt", "", ""},
+		{"/data.bin", "gzip", ""},
+		{"/index.html", "gzip", ""}, // fits into one packet
+		{"/long.html", "gzip;q=0.5", "gzip"},
+		{"/planktos/manifest.json", "gzip", "gzip"},
+		{"/planktos/manifest.json", "gzip, br", "br"},
+		{"/planktos/install.js", "gzip", "gzip"},
+		{"/planktos/engine.min.js", "br", "br"},
+		{"/planktos.sw.min.js", "br", "br"},
+		{"/planktos/" + row.Hash.String(), "gzip", ""},
+		{"/none", "gzip", "gzip"}, // 404.html
 	} {
 		t.Run(test.url+" "+test.accept, func(t *testing.T) {
 			plain := ask(h, "GET", test.url)
 			w := ask(h, "GET", test.url, "Accept-Encoding", test.accept)
-			if got := w.Header().Get("Content-Encoding") == "gzip"; got != test.zipped {
-				t.Fatalf("compressed: %v, want %v", got, test.zipped)
+			if got := w.Header().Get("Content-Encoding"); got != test.coding {
+				t.Fatalf("compressed by %q, want %q", got, test.coding)
 			}
-			if !test.zipped {
+			var r io.Reader
+			if length := w.Header().Get("Content-Length"); length != "" && length != strconv.Itoa(w.Body.Len()) {
+				t.Errorf("length %s of %d bytes", length, w.Body.Len())
+			}
+			switch test.coding {
+			case "":
 				return
-			}
-			r, err := gzip.NewReader(w.Body)
-			if err != nil {
-				t.Fatal(err)
+			case "br":
+				r = brotli.NewReader(w.Body)
+			case "gzip":
+				if r, err = gzip.NewReader(w.Body); err != nil {
+					t.Fatal(err)
+				}
 			}
 			body, err := io.ReadAll(r)
 			if err != nil || !bytes.Equal(body, plain.Body.Bytes()) {
 				t.Errorf("decompressed body differs (%v)", err)
 			}
-			if w.Header().Get("Content-Length") != "" || w.Header().Get("Vary") != "Accept-Encoding" {
+			if w.Header().Get("Vary") != "Accept-Encoding" {
 				t.Errorf("headers of a compressed response: %v", w.Header())
 			}
 			if tag := w.Header().Get("ETag"); tag != "" && tag == plain.Header().Get("ETag") {
@@ -233,9 +249,33 @@ func TestHandlerCompression(t *testing.T) {
 	}
 }
 
+// What a new visitor is sent of Planktos, in bytes on the wire: what is aimed at, and what it must not exceed until then.
+const (
+	newVisitorAim     = 30_000
+	newVisitorCeiling = 52_200
+)
+
+func TestNewVisitor(t *testing.T) {
+	fsys := fstest.MapFS{}
+	for i := range 40 {
+		fsys[fmt.Sprintf("folder/file-%02d.html", i)] = &fstest.MapFile{Data: fmt.Appendf(nil, "<title>%d</title>", i)}
+	}
+	h := handlerFor(t, fsys, nil)
+	total := 0
+	for _, url := range []string{"planktos/install.js", "planktos.sw.min.js", "planktos/engine.min.js", "planktos/manifest.json"} {
+		sent := ask(h, "GET", "/"+url, "Accept-Encoding", "gzip, deflate, br, zstd").Body.Len()
+		t.Logf("%-24s %6d", url, sent)
+		total += sent
+	}
+	t.Logf("%-24s %6d, aim %d", "together", total, newVisitorAim)
+	if total > newVisitorCeiling {
+		t.Errorf("a new visitor is sent %d bytes, over %d", total, newVisitorCeiling)
+	}
+}
+
 func TestHandlerRevalidation(t *testing.T) {
 	h := handlerFor(t, tree(), nil)
-	for _, encoding := range []string{"", "gzip"} {
+	for _, encoding := range []string{"", "gzip", "br"} {
 		for _, url := range []string{"/text.txt", "/data.bin", "/", "/planktos/manifest.json", "/planktos/install.js"} {
 			first := ask(h, "GET", url, "Accept-Encoding", encoding)
 			tag := first.Header().Get("ETag")
@@ -495,13 +535,17 @@ func TestHandlerLinkedFolder(t *testing.T) {
 // countingFS counts how often a file is opened.
 type countingFS struct {
 	fs.FS
-	name   string
-	opened atomic.Int64
+	name    string
+	refuses bool // to open it
+	opened  atomic.Int64
 }
 
 func (c *countingFS) Open(name string) (fs.File, error) {
 	if name == c.name {
 		c.opened.Add(1)
+		if c.refuses {
+			return nil, fs.ErrPermission
+		}
 	}
 	return c.FS.Open(name)
 }
@@ -544,6 +588,33 @@ func TestHandlerUnpackable(t *testing.T) {
 	}
 	if got := ask(h, "GET", "/").Body.String(); got != "<!doctype html>mended" {
 		t.Errorf("after mending: %q", got)
+	}
+}
+
+// TestHandlerUnpackableFirst asks for a site that has never been packed, and cannot be.
+func TestHandlerUnpackableFirst(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "other.html"), []byte("<!doctype html>"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	counted := &countingFS{FS: os.DirFS(dir), name: "other.html", refuses: true}
+	h := &Handler{FS: counted}
+	t.Cleanup(func() { _ = h.Close() })
+	for range 20 {
+		if w := ask(h, "GET", "/"); w.Code != 500 {
+			t.Fatalf("status %d", w.Code)
+		}
+	}
+	if n := counted.opened.Load(); n != 1 {
+		t.Errorf("an unpackable tree was read %d times by 20 requests", n)
+	}
+	// A change is tried at once.
+	counted.refuses = false
+	if err := os.WriteFile(filepath.Join(dir, "index.html"), []byte("<!doctype html>"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if w := ask(h, "GET", "/"); w.Code != 200 {
+		t.Errorf("after mending: status %d", w.Code)
 	}
 }
 

@@ -31,32 +31,55 @@ var layers = map[string][]string{
 	"internal/defaults": {},
 	"browser":           {},
 	"examples":          {},
-	"internal/bundle":   {"browser"},
-	// Commands for the project's own use.
+	"internal/bundle":   {"browser", "internal/merkle"},
+	// For the project's own tests and use.
+	"internal/leaktest":     {},
+	"internal/trackertest":  {"tracker"},
 	"internal/bundle/sizes": {"internal/bundle"},
 	"examples/make":         {},
+	"bench/origin":          {".", "tracker"},
+	"bench/pack":            {},
 	"bench/metadata":        {"internal/defaults", "internal/manifest", "internal/snapshot"},
 
-	// A site's files.
-	"internal/snapshot": {"internal/manifest", "internal/mediatype", "internal/merkle", "internal/torrent"},
+	// A site's files, and those of sites that are packed already, which may be on another host.
+	"internal/release":  {"internal/manifest", "internal/merkle"},
+	"internal/origin":   {"internal/manifest"},
+	"internal/snapshot": {"internal/manifest", "internal/mediatype", "internal/merkle", "internal/release", "internal/torrent"},
 
-	// Servers.
-	"internal/nat": {},
-	"tracker":      {"internal/signal"},
+	// Contents on disk.
+	"internal/store": {"internal/merkle"},
+
+	// Servers and peers.
+	"internal/nat":   {},
+	"internal/swarm": {"internal/manifest", "internal/merkle", "internal/signal", "internal/store", "internal/wire"},
+	"tracker":        {"internal/signal"},
+
+	// Sites without their server.
+	"internal/seeder": {
+		"internal/manifest", "internal/merkle", "internal/release", "internal/store", "internal/swarm", "internal/torrent",
+	},
+	"internal/mirror": {
+		"internal/bundle", "internal/manifest", "internal/mediatype", "internal/merkle", "internal/release",
+		"internal/seeder", "internal/store", "internal/swarm",
+	},
 
 	// What users import and run.
 	".": {
 		"internal/bundle", "internal/defaults", "internal/manifest", "internal/mediatype", "internal/merkle",
-		"internal/snapshot", "tracker",
+		"internal/origin", "internal/release", "internal/snapshot", "tracker",
 	},
-	"internal/cli": {".", "examples", "internal/bundle", "internal/defaults", "internal/nat", "internal/snapshot", "tracker"},
+	"internal/cli": {
+		".", "examples", "internal/bundle", "internal/defaults", "internal/manifest", "internal/merkle", "internal/mirror",
+		"internal/nat", "internal/origin", "internal/release", "internal/seeder", "internal/snapshot", "internal/store", "internal/swarm",
+		"internal/torrent", "tracker",
+	},
 	"cmd/planktos": {"internal/cli"},
 }
 
 // withoutSockets may not import anything that opens one: a codec is tested as bytes, and packing reaches no network.
 var withoutSockets = []string{
 	"internal/merkle", "internal/mediatype", "internal/signal", "internal/wire", "internal/torrent", "internal/manifest",
-	"internal/defaults", "internal/bundle", "internal/snapshot", "browser", "examples",
+	"internal/defaults", "internal/bundle", "internal/release", "internal/snapshot", "internal/store", "browser", "examples",
 }
 
 var sockets = []string{"net", "net/http", "net/rpc", "crypto/tls", "github.com/gobwas/ws", "github.com/coder/websocket"}
@@ -66,16 +89,20 @@ var sockets = []string{"net", "net/http", "net/rpc", "crypto/tls", "github.com/g
 var soleImporter = map[string]string{
 	"github.com/evanw/esbuild":     "internal/bundle",
 	"github.com/alecthomas/kong":   "internal/cli",
+	"github.com/andybalholm":       ".",
 	"github.com/pion/stun":         "internal/nat",
 	"github.com/pion/turn":         "internal/nat",
 	"github.com/pion/webrtc":       "internal/swarm",
+	"github.com/pion/ice":          "internal/swarm",
+	"github.com/pion/transport":    "internal/swarm",
+	"github.com/pion/interceptor":  "internal/swarm",
 	"github.com/gobwas/ws":         "tracker",
 	"github.com/nats-io":           "tracker/cluster",
 	"github.com/bmatcuk":           "internal/snapshot",
 	"github.com/go-git":            "internal/snapshot",
 	"github.com/sabhiram":          "internal/snapshot",
 	"github.com/rogpeppe":          "internal/cli",
-	"github.com/coder/websocket":   "tracker",
+	"github.com/coder/websocket":   "internal/swarm",
 	"github.com/google/go-cmp":     "",
 	"github.com/anacrolix/torrent": "",
 }
@@ -195,8 +222,9 @@ var scriptLayers = map[string][]string{
 	"shared":  {},
 	"store":   {"shared"},
 	"worker":  {"shared", "store"},
-	"engine":  {"shared", "store"},
-	"install": {"shared"},
+	"page":    {"shared"},
+	"engine":  {"shared", "store", "page"},
+	"install": {"shared", "page"},
 }
 
 // scriptImport finds the module of an import or export declaration, of a bare import and of a dynamic one.

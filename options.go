@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"path"
 	"regexp"
+	"strconv"
 	"strings"
 
 	"github.com/planktos/planktos/internal/defaults"
@@ -27,9 +28,15 @@ type Options struct {
 	// number of files.
 	InPlace bool
 
-	// TagHTML packs HTML documents that lack Planktos' script tag as if they had it, and serves them so, without
-	// changing any file.
+	// TagHTML packs HTML documents that lack Planktos' script tag as if they had it. A [Handler] serves them so, without
+	// changing any file; [Site.Publish] writes it into the files.
 	TagHTML bool
+
+	// FirstVisit says how a visitor's first page is loaded: "plain", untouched over HTTP; or "peers", with a snippet in
+	// the pages that starts the service worker before anything else is fetched, which peers then serve as well. It is
+	// added like TagHTML's tag, and takes effect only if Mode is "auto": without a visitor's permission there are no
+	// peers. If empty, "plain".
+	FirstVisit string
 
 	// Mode says when visitors share: "auto" (at once), "ask" (after the visitor agreed) or "off" (never). If empty,
 	// "auto".
@@ -37,6 +44,10 @@ type Options struct {
 
 	// Prefer says which matters more: the visitor's "speed", or to "offload" the origin. If empty, "speed".
 	Prefer string
+
+	// Prefetch is how many bytes a page may fetch from other visitors, in idle time, of what its links lead to. If
+	// zero, 2,000,000. If negative, none.
+	Prefetch int64
 
 	// Trackers introduce visitors to each other: wss: or ws: URLs, or paths on the site's own host. If nil, [Pack]
 	// uses a short list of public ones, and [Handler] only its own. If empty but not nil, there is none.
@@ -53,6 +64,15 @@ type Options struct {
 	// Headers are the response headers that the host gives the site's paths, in order; later rules override earlier
 	// ones. A visitor's browser applies them where it has not seen the host's own, and [Handler] sends them.
 	Headers []HeaderRule
+
+	// Cache is the path of a file by which a [Site.Publish] tells the next [PackDir] of the same folder what it found out,
+	// so that files that have not changed since need not be read: what the file system says of them (size, times, inode)
+	// must be the same and settled. It holds no secrets, and must not lie among the site's files. Without it, or where it
+	// is of no use, the result is the same and takes longer. If empty, every file is read. [Pack] writes none.
+	Cache string
+
+	// Rehash has every file read, and Cache written anew.
+	Rehash bool
 
 	// Progress, if not nil, is told now and then how many bytes of how many have been hashed, by one goroutine at a
 	// time.
@@ -75,6 +95,7 @@ func defaultICE() []ICEServer {
 // settings is Options with everything checked and put into normal form.
 type settings struct {
 	base     string
+	first    bool // pages get the first-visit snippet
 	policy   manifest.Policy
 	trackers []string
 	ice      []ICEServer
@@ -89,7 +110,13 @@ func (o *Options) settings() (*settings, error) {
 	if s.base, err = ParseBase(o.Base); err != nil {
 		return nil, err
 	}
-	s.policy = manifest.Policy{Mode: "auto", Prefer: "speed"}
+	s.policy = manifest.Policy{Mode: "auto", Prefer: "speed", Prefetch: max(o.Prefetch, 0)}
+	if o.Prefetch == 0 {
+		s.policy.Prefetch = manifest.DefaultPrefetch
+	}
+	if o.Prefetch > manifest.MaxSize {
+		return nil, &OptionError{"prefetch", strconv.FormatInt(o.Prefetch, 10), "it is too large", "give at most 9 PB"}
+	}
 	switch o.Mode {
 	case "":
 	case "auto", "ask", "off":
@@ -103,6 +130,13 @@ func (o *Options) settings() (*settings, error) {
 		s.policy.Prefer = o.Prefer
 	default:
 		return nil, &OptionError{"prefer", o.Prefer, "there is no such preference", "give speed or offload"}
+	}
+	switch o.FirstVisit {
+	case "", "plain":
+	case "peers":
+		s.first = s.policy.Mode == "auto"
+	default:
+		return nil, &OptionError{"first-visit", o.FirstVisit, "there is no such way", "give plain or peers"}
 	}
 	if o.Trackers != nil {
 		s.trackers = []string{}

@@ -24,24 +24,53 @@ func main() {
 	log.SetFlags(0)
 	log.SetPrefix("metadata: ")
 	fmt.Printf("%-28s %7s %8s %13s %12s\n", "site", "files", "shards", "one page, gzip", "flat, gzip")
-	measure("a site of 40 files", tree(10, 1), "section-000/page-0004.html")
-	measure("documentation, 3,000 pages", tree(3000, 30), "section-013/page-1300.html")
-	measure("a blog, one folder", tree(3000, 1), "section-000/page-1300.html")
+	for _, s := range sites {
+		m := measure(s.files, s.page)
+		fmt.Printf("%-28s %7d %8d %14d %12d\n", s.name, len(s.files), m.shards, m.onePage, m.flat)
+	}
 }
 
-// tree is a site of pages in sections, with 30 style sheets, scripts and pictures that all pages share.
+// sites are what is measured; limit is the most that a visitor of the page may fetch, in bytes of gzip.
+var sites = []struct {
+	name  string
+	files fstest.MapFS
+	page  string
+	limit int
+}{
+	{"a site of 40 files", tree(10, 1), "section-000/page-0004.html", 4 << 10},
+	{"documentation, 3,000 pages", tree(3000, 30), "section-013/page-1300.html", 24 << 10},
+	{"a blog, one folder", tree(3000, 1), "section-000/page-1300.html", 24 << 10},
+}
+
+// tree is a site of pages in sections, with 30 style sheets, scripts and pictures that all pages share. Each page loads
+// nine of them and, of a larger site, a picture that lies beside every fifth.
 func tree(pages, sections int) fstest.MapFS {
 	random := rand.New(rand.NewPCG(1, 2))
 	file := func() *fstest.MapFile {
 		data := make([]byte, 500+random.IntN(4000))
 		for i := range data {
-			data[i] = byte(random.Uint32())
+			data[i] = '!' + byte(random.UintN('<'-'!')) // text without tags
 		}
 		return &fstest.MapFile{Data: data}
 	}
 	site := fstest.MapFS{}
 	for i := range pages {
-		site[fmt.Sprintf("section-%03d/page-%04d.html", i*sections/pages, i)] = file()
+		section := fmt.Sprintf("section-%03d", i*sections/pages)
+		page := file()
+		for k := range 3 {
+			n := (i + k) % 10
+			page.Data = fmt.Appendf(page.Data, "<link rel=stylesheet href=/assets/style-%d.css>", n)
+			page.Data = fmt.Appendf(page.Data, "<script src=/assets/script-%d.js></script><img src=/assets/picture-%[1]d.png>", n)
+		}
+		site[fmt.Sprintf("%s/page-%04d.html", section, i)] = page
+		if pages < 100 {
+			continue
+		}
+		picture := fmt.Sprintf("figure-%04d.png", i-i%5)
+		page.Data = fmt.Appendf(page.Data, "<img src=%s>", picture)
+		if i%5 == 0 {
+			site[section+"/"+picture] = file()
+		}
 	}
 	for i := range 10 {
 		site[fmt.Sprintf("assets/style-%d.css", i)] = file()
@@ -51,7 +80,10 @@ func tree(pages, sections int) fstest.MapFS {
 	return site
 }
 
-func measure(name string, site fstest.MapFS, page string) {
+// measured are the sizes, in bytes of gzip, of what a visitor of one page fetches and of the flat form.
+type measured struct{ shards, onePage, flat int }
+
+func measure(site fstest.MapFS, page string) measured {
 	packed, err := snapshot.Build(context.Background(), site, &snapshot.Options{
 		Base:     "/",
 		Trackers: defaults.Trackers(),
@@ -65,7 +97,7 @@ func measure(name string, site fstest.MapFS, page string) {
 	if err != nil {
 		log.Fatal(err)
 	}
-	total := zipped(packed.Manifest)
+	m := measured{len(root.Shards), zipped(packed.Manifest), zipped(flat(packed))}
 	needed := map[string]bool{}
 	for _, path := range []string{page, "assets/style-3.css", "assets/script-3.js", "assets/picture-3.png"} {
 		if shard, ok := manifest.ShardFor(root.Shards, path); ok {
@@ -74,10 +106,10 @@ func measure(name string, site fstest.MapFS, page string) {
 	}
 	for i, document := range packed.Shards {
 		if needed[root.Shards[i].Hash.String()] {
-			total += zipped(document)
+			m.onePage += zipped(document)
 		}
 	}
-	fmt.Printf("%-28s %7d %8d %14d %12d\n", name, len(site), len(root.Shards), total, zipped(flat(packed)))
+	return m
 }
 
 // flat is the plain form of the same knowledge: {path: {hash, size}}.

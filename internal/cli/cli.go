@@ -18,12 +18,20 @@ import (
 
 // commands is the grammar. The first argument that names none of them is a path to pack.
 type commands struct {
-	Pack    packCommand    `cmd:"" default:"withargs" help:"Pack a site, so that any static host can serve it (the default command)."`
-	Serve   serveCommand   `cmd:"" help:"Serve a site with everything it needs, without writing to it."`
-	Tracker trackerCommand `cmd:"" help:"Run the tracker that introduces visitors to each other."`
-	Demo    demoCommand    `cmd:"" help:"Show it: eight visitors in one browser window."`
-	Remove  removeCommand  `cmd:"" help:"Take Planktos out of a packed site."`
-	Version versionFlag    `short:"v" help:"Print the version and leave."`
+	Pack     packCommand     `cmd:"" default:"withargs" help:"Pack a site, so that any static host can serve it (the default command)."`
+	Serve    serveCommand    `cmd:"" help:"Serve a site with everything it needs, without writing to it."`
+	Seed     seedCommand     `cmd:"" help:"Keep a site alive: hold it, and give it to its visitors."`
+	Mirror   mirrorCommand   `cmd:"" help:"Keep a site alive, and serve it over HTTP."`
+	Get      getCommand      `cmd:"" help:"Fetch a site from its visitors and its server."`
+	Tracker  trackerCommand  `cmd:"" help:"Run the tracker that introduces visitors to each other."`
+	Demo     demoCommand     `cmd:"" help:"Show it: eight visitors in one browser window."`
+	Diff     diffCommand     `cmd:"" help:"Tell what a release changes, and what visitors will fetch."`
+	Rollback rollbackCommand `cmd:"" help:"Publish an earlier release again."`
+	Publish  publishCommand  `cmd:"" help:"Tell visitors who have the site open of a new release."`
+	Keygen   keygenCommand   `cmd:"" help:"Make a key to sign releases by."`
+	Disable  disableCommand  `cmd:"" help:"Have Planktos leave a site's visitors, by its manifest alone."`
+	Remove   removeCommand   `cmd:"" help:"Take Planktos out of a packed site."`
+	Version  versionFlag     `short:"v" help:"Print the version and leave."`
 }
 
 const description = `Planktos lets the visitors of a static site serve it to each other.
@@ -32,7 +40,11 @@ const description = `Planktos lets the visitors of a static site serve it to eac
   planktos docs/ index.html         pack these alone
   planktos --inject --base /docs/   add the script tag to pages; the site is at https://host/docs/
   planktos serve site/              try a site out at http://127.0.0.1:8080/
+  planktos diff https://host/ .     see what a release changes for visitors
+  planktos publish                  tell visitors of the release you have uploaded
+  planktos rollback                 publish the last release but one again
   planktos demo                     see eight visitors share one page
+  planktos seed https://host/       keep a site alive
 
 After packing, add <script src="/planktos/install.js"></script> to your pages, or pack with --inject, and upload.
 ` + "`planktos COMMAND --help` says more."

@@ -26,11 +26,16 @@ type config struct {
 	Base     *string      `json:"base"`
 	Mode     *string      `json:"mode"`
 	Prefer   *string      `json:"prefer"`
+	First    *string      `json:"first-visit"`
+	Prefetch *size        `json:"prefetch"`
 	LibOnly  *bool        `json:"lib-only"`
 	InPlace  *bool        `json:"in-place"`
 	Inject   *bool        `json:"inject"`
 	HardLink *bool        `json:"hard-link"`
-	Drop     *bool        `json:"drop-superseded"`
+	Keep     *int         `json:"keep"`
+	Previous *string      `json:"previous"`
+	Sign     *string      `json:"sign"`
+	Expires  *span        `json:"expires"`
 }
 
 // headerRule gives the response headers of paths that match a pattern: a path, or a prefix followed by "*".
@@ -53,8 +58,12 @@ func (c *config) fields() map[string]struct {
 		"webseed": {&c.WebSeed, list}, "tracker": {&c.Tracker, list}, "ice": {&c.ICE, list}, "exclude": {&c.Exclude, list},
 		"headers": {&c.Headers, `a list of {"path": "docs/*", "headers": {"Name": "value"}}`},
 		"base":    {&c.Base, text}, "mode": {&c.Mode, text}, "prefer": {&c.Prefer, text},
-		"lib-only": {&c.LibOnly, truth}, "in-place": {&c.InPlace, truth}, "inject": {&c.Inject, truth},
-		"hard-link": {&c.HardLink, truth}, "drop-superseded": {&c.Drop, truth},
+		"first-visit": {&c.First, text},
+		"prefetch":    {&c.Prefetch, `a number of bytes, or a size such as "2MB"`},
+		"lib-only":    {&c.LibOnly, truth}, "in-place": {&c.InPlace, truth}, "inject": {&c.Inject, truth},
+		"hard-link": {&c.HardLink, truth}, "keep": {&c.Keep, "a number of snapshots"},
+		"previous": {&c.Previous, text}, "sign": {&c.Sign, text},
+		"expires": {&c.Expires, `a time such as "30d"`},
 	}
 }
 

@@ -10,7 +10,7 @@ func TestParseConfig(t *testing.T) {
 		{"empty object", "{}", ""},
 		{"byte order mark", "\uFEFF{\"mode\": \"ask\"}", ""},
 		{"everything", `{"webseed":["a"],"tracker":[],"ice":[],"exclude":["b"],"base":"/","mode":"off","prefer":"speed",
-			"lib-only":true,"in-place":false,"inject":true,"hard-link":true,"drop-superseded":false,
+			"lib-only":true,"in-place":false,"inject":true,"hard-link":true,"keep":3,
 			"headers":[{"path":"*","headers":{"a":"b"}}]}`, ""},
 		{"truncated", "{\n\"mode\":", "f.json:2: not JSON: unexpected end of JSON input"},
 		{"trailing comma", "{\n\"mode\": \"ask\",\n}", "f.json:3: not JSON"},

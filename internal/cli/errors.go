@@ -28,6 +28,21 @@ func (e *hintError) Unwrap() error { return e.err }
 // hint adds a next step to an error.
 func hint(err error, text string) error { return &hintError{err, text} }
 
+// ofPacked adds the next step to an error about a folder, if that is not packed. It passes any other on, and nil.
+func ofPacked(err error) error { return ofPackedOr(err, "") }
+
+// ofPackedOr is ofPacked where there is another next step.
+func ofPackedOr(err error, or string) error {
+	if !errors.Is(err, planktos.ErrNotPacked) {
+		return err
+	}
+	next := "give the folder that was packed"
+	if or != "" {
+		next += "; " + or
+	}
+	return hint(err, next)
+}
+
 // misuseError is an error in how the program was called, rather than in what it did.
 type misuseError struct{ err error }
 

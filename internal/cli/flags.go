@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"fmt"
 
 	"github.com/planktos/planktos"
@@ -8,14 +9,16 @@ import (
 
 // siteFlags are what pack and serve have in common; planktos.json has the same keys. A flag that is not given is nil.
 type siteFlags struct {
-	Config  string   `short:"c" placeholder:"FILE" help:"Read options from a JSON file whose keys are these flags' names. Without it, planktos.json in the root, if there is one."`
-	WebSeed []string `short:"w" name:"webseed" sep:"none" placeholder:"URL" help:"Another host's copy of the packed site. Repeatable."`
-	Tracker []string `sep:"none" placeholder:"URL" help:"Tracker that introduces visitors: wss://HOST/, or a path of the site's own host such as /planktos/tracker. Repeatable; none for no tracker."`
-	ICE     []string `name:"ice" sep:"none" placeholder:"URL" help:"STUN or TURN server: stun:HOST:PORT, or turn:USER:CREDENTIAL@HOST:PORT. Repeatable; none for no server."`
-	Exclude []string `sep:"none" placeholder:"GLOB" help:"Leave out paths that match, such as drafts/**. Repeatable. A .planktosignore file (gitignore's syntax) does the same."`
-	Base    *string  `placeholder:"/PATH/" help:"Where the site is on its host, such as /docs/. Default: /."`
-	Mode    *string  `placeholder:"auto|ask|off" help:"Visitors share at once (auto), once they agreed (ask), or never (off). Default: auto."`
-	Prefer  *string  `placeholder:"speed|offload" help:"What matters more: the visitor's time, or the origin's traffic. Default: speed."`
+	Config   string   `short:"c" placeholder:"FILE" help:"Read options from a JSON file whose keys are these flags' names. Without it, planktos.json in the root, if there is one."`
+	WebSeed  []string `short:"w" name:"webseed" sep:"none" placeholder:"URL" help:"Another host's copy of the packed site. Repeatable."`
+	Tracker  []string `sep:"none" placeholder:"URL" help:"Tracker that introduces visitors: wss://HOST/, or a path of the site's own host such as /planktos/tracker. Repeatable; none for no tracker."`
+	ICE      []string `name:"ice" sep:"none" placeholder:"URL" help:"STUN or TURN server: stun:HOST:PORT, or turn:USER:CREDENTIAL@HOST:PORT. Repeatable; none for no server."`
+	Exclude  []string `sep:"none" placeholder:"GLOB" help:"Leave out paths that match, such as drafts/**. Repeatable. A .planktosignore file (gitignore's syntax) does the same."`
+	Base     *string  `placeholder:"/PATH/" help:"Where the site is on its host, such as /docs/. Default: /."`
+	Mode     *string  `placeholder:"auto|ask|off" help:"Visitors share at once (auto), once they agreed (ask), or never (off). Default: auto."`
+	Prefer   *string  `placeholder:"speed|offload" help:"What matters more: the visitor's time, or the origin's traffic. Default: speed."`
+	First    *string  `name:"first-visit" placeholder:"plain|peers" help:"How a visitor's first page is loaded: untouched (plain), or by a snippet in the pages that lets peers serve it, too (peers). Default: plain."`
+	Prefetch *size    `placeholder:"SIZE" help:"How much a page may fetch from other visitors, in idle time, of what its links lead to: 500kB, 2MB, or 0 for nothing. Default: 2MB."`
 }
 
 // merge puts the file's value in the place of every flag that was not given.
@@ -27,6 +30,8 @@ func (f *siteFlags) merge(c *config) {
 	orElse(&f.Base, c.Base)
 	orElse(&f.Mode, c.Mode)
 	orElse(&f.Prefer, c.Prefer)
+	orElse(&f.Prefetch, c.Prefetch)
+	orElse(&f.First, c.First)
 }
 
 func fallback(flag *[]string, file []string) {
@@ -53,13 +58,19 @@ func value[T any](p *T) (v T) {
 func (f *siteFlags) options(c *config) (*planktos.Options, error) {
 	o := &planktos.Options{
 		Exclude: f.Exclude, WebSeeds: f.WebSeed, Base: value(f.Base), Mode: value(f.Mode), Prefer: value(f.Prefer),
+		FirstVisit: value(f.First),
 	}
-	for _, given := range []struct{ name, text string }{{"mode", o.Mode}, {"prefer", o.Prefer}, {"base", o.Base}} {
-		isGiven := given.name == "mode" && f.Mode != nil || given.name == "prefer" && f.Prefer != nil ||
-			given.name == "base" && f.Base != nil
-		if isGiven && given.text == "" {
+	for _, given := range []struct {
+		name string
+		text *string
+	}{{"mode", f.Mode}, {"prefer", f.Prefer}, {"base", f.Base}, {"first-visit", f.First}} {
+		if given.text != nil && *given.text == "" {
 			return nil, misuse(fmt.Errorf("%s is given, but empty", given.name))
 		}
+	}
+	if f.Prefetch != nil {
+		// To the library, none is less than zero.
+		o.Prefetch = cmp.Or(int64(*f.Prefetch), -1)
 	}
 	trackers, err := listOrNone("tracker", f.Tracker)
 	if err != nil {

@@ -80,9 +80,14 @@ func (p *program) announce(url, file string) error {
 	if file == "" {
 		return nil
 	}
+	return writeReady(file, url)
+}
+
+// writeReady writes the file that scripts wait for.
+func writeReady(file, line string) error {
 	// Whoever sees the file must find all of it.
 	next := file + ".next"
-	if err := os.WriteFile(next, []byte(url+"\n"), 0o644); err != nil {
+	if err := os.WriteFile(next, []byte(line+"\n"), 0o644); err != nil {
 		return fmt.Errorf("--ready: %w", err)
 	}
 	return os.Rename(next, file)

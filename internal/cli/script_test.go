@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -28,11 +29,14 @@ func TestMain(m *testing.M) {
 //	get N FILE PATH [HEADER...]  waits for a file with a URL, gets PATH below it, and prints headers and 4 KiB of the body
 //	send METHOD N FILE PATH      the same with another method
 //	mkfifo FILE                  makes a named pipe
+//	sparse FILE SIZE             makes a file of so many bytes that takes no room
+//	await FILE                   waits for a file or folder
+//	read NAME FILE               waits for a file, and sets an environment variable to its line
 func TestScript(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script",
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"status": status, "get": get, "send": send, "mkfifo": mkfifo,
+			"status": status, "get": get, "send": send, "mkfifo": mkfifo, "sparse": sparse, "await": await, "read": read,
 		},
 		Condition: func(name string) (bool, error) { return name == "root" && os.Getuid() == 0, nil },
 		Setup: func(env *testscript.Env) error {
@@ -111,9 +115,47 @@ func waitFor(ts *testscript.TestScript, name string) string {
 	}
 }
 
+func read(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: read NAME FILE")
+	}
+	ts.Setenv(args[0], strings.TrimSpace(waitFor(ts, ts.MkAbs(args[1]))))
+}
+
 func mkfifo(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 1 {
 		ts.Fatalf("usage: mkfifo FILE")
 	}
 	ts.Check(syscall.Mkfifo(ts.MkAbs(args[0]), 0o644))
+}
+
+func sparse(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: sparse FILE SIZE")
+	}
+	size, err := strconv.ParseInt(args[1], 10, 64)
+	ts.Check(err)
+	f, err := os.Create(ts.MkAbs(args[0]))
+	ts.Check(err)
+	ts.Check(f.Truncate(size))
+	ts.Check(f.Close())
+}
+
+func await(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: await FILE")
+	}
+	deadline := time.After(30 * time.Second)
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for {
+		if _, err := os.Lstat(ts.MkAbs(args[0])); err == nil {
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-deadline:
+			ts.Fatalf("%s did not appear", args[0])
+		}
+	}
 }

@@ -15,9 +15,8 @@ type summary struct {
 	// Root is the folder that was packed, as it was named.
 	Root string `json:"root"`
 	planktos.Description
+	planktos.Published
 	InPlace bool `json:"inPlace"`
-	// Injected are the HTML files into which the script tag was written.
-	Injected []string `json:"injected"`
 	// LibOnly tells that nothing but the scripts was written.
 	LibOnly bool `json:"libOnly"`
 }
@@ -27,9 +26,6 @@ const leftOutLines = 8
 
 func (s summary) print(p *program, asJSON bool) error {
 	if asJSON {
-		if s.Injected == nil {
-			s.Injected = []string{}
-		}
 		if s.LibOnly {
 			return printJSON(p.stdout, struct {
 				Root    string `json:"root"`
@@ -50,13 +46,26 @@ func (s summary) print(p *program, asJSON bool) error {
 	}
 	row("snapshot", "%s", s.Snapshot)
 	row("content", "%s, %s distinct", bytesOf(s.Bytes), bytesOf(s.ContentBytes))
+	if s.Read < s.Files {
+		row("hashed", "%s, the others are what they were", plural(s.Read, "file"))
+	}
 	row("manifest", "%s%s", bytesOf(int64(s.ManifestBytes)), shardsOf(s.Shards))
 	row("torrent", "%s, %s of %d KiB", s.InfoHash, plural(s.Pieces, "piece"), s.PieceLength>>10)
 	row("policy", "%s, prefers %s", s.Mode, s.Prefer)
-	if n := len(s.Injected); n > 0 {
-		row("injected", "the script tag into %s", plural(n, "page"))
+	if s.Signed != nil {
+		row("signed", "%s", signatureText(s.Signed))
+	}
+	if n := len(s.Superseded); n > 0 {
+		row("kept", "%s", plural(n, "superseded snapshot"))
+	}
+	if n := len(s.Edited); n > 0 {
+		row("changed", "%s", plural(n, "page"))
+	}
+	if s.FirstVisit == "peers" {
+		row("visits", "the first from peers, too; a Content-Security-Policy of the host must allow %s", s.FirstVisitHash)
 	}
 	b.WriteString(thirdPartyText(s.ThirdParties))
+	b.WriteString(outageText(s.Description))
 	b.WriteString(leftOutText(s.LeftOut))
 	for _, seed := range s.BrowserSeeds {
 		fmt.Fprintf(&b, "web seed %s serves browsers only: packed in place, its URL does not end in the torrent's name\n", seed)
@@ -76,6 +85,15 @@ func thirdPartyText(parties []planktos.ThirdParty) string {
 		fmt.Fprintf(&b, "  %-10s %s\n", party.Role, party.Host)
 	}
 	return b.String()
+}
+
+// outageText says so where visitors cannot find each other without the site's own host.
+func outageText(d planktos.Description) string {
+	elsewhere := slices.ContainsFunc(d.ThirdParties, func(p planktos.ThirdParty) bool { return p.Role == "tracker" })
+	if elsewhere || d.Mode == "off" {
+		return ""
+	}
+	return "no tracker on another host: visitors will not find each other while the site's own is down; --tracker names one\n"
 }
 
 // leftOutText names what was not packed, apart from what Planktos itself has written.
