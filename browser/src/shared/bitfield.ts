@@ -25,6 +25,7 @@ export class Bitfield {
     return this.#count;
   }
 
+  /** False for one out of range. */
   has(index: number): boolean {
     return (this.bytes[index >> 3]! & (0x80 >> (index & 7))) !== 0;
   }

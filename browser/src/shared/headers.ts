@@ -12,18 +12,16 @@ export interface HeaderReader {
  * Headers of one transfer, of one moment, or of an encoding that the body no longer has. `clear-site-data` is an order
  * to be carried out once.
  */
-const transfer = new Set(
-  (
-    'accept-ranges age alt-svc clear-site-data connection content-encoding content-length content-range date ' +
-    'keep-alive proxy-authenticate server-timing set-cookie te trailer transfer-encoding upgrade vary'
-  ).split(' '),
-);
+const transfer = [
+  /^(accept-ranges|age|alt-svc|clear-site-data|connection|content-(encoding|length|range)|date|keep-alive)$/i,
+  /^(proxy-authenticate|server-timing|set-cookie|te|trailer|transfer-encoding|upgrade|vary)$/i,
+];
 
 /** The headers worth keeping with a content. */
 export function keptHeaders(headers: HeaderReader): HeaderList {
   const kept: HeaderList = [];
   headers.forEach((value, name) => {
-    if (!transfer.has(name.toLowerCase())) kept.push([name, value]);
+    if (!transfer.some((names) => names.test(name))) kept.push([name, value]);
   });
   return kept;
 }

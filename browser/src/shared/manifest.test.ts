@@ -6,6 +6,7 @@ import {
   comparePaths,
   encodePath,
   headersFor,
+  isDisabled,
   isPath,
   lookup,
   maxManifestBytes,
@@ -13,18 +14,21 @@ import {
   parseShard,
   requestPath,
   shardFor,
+  typeOf,
   type FileRow,
 } from './manifest.ts';
 
 interface Vectors {
   valid: { name: string; manifest: string; paths?: string[]; shards?: string[] }[];
   refused: { name: string; manifest: string }[];
+  disabled: { name: string; manifest: string; disabled: boolean }[];
   shards: { name: string; document: string; paths: string[] | null }[];
   shardFor: { manifest: string; cases: [path: string, from: string][] };
   lookup: { paths: string[]; absent: string[] };
   requests: { scope: string; url: string; path: string | null }[];
   encode: [path: string, url: string][];
   candidates: [path: string, files: string[]][];
+  types: { manifest: string; cases: [path: string, type: string][] };
   headers: { manifest: string; cases: [path: string, headers: Record<string, string>][] };
   order: string[];
 }
@@ -40,6 +44,13 @@ for (const { name, manifest, paths: want, shards } of vectors.valid) {
     assert.deepEqual(root.shards?.map((row) => row[0]), shards);
     const again = parseRoot(JSON.stringify(root));
     assert.deepEqual(again, root);
+  });
+}
+
+for (const { name, manifest, disabled } of vectors.disabled) {
+  test(`disabled: ${name}`, () => {
+    assert.equal(isDisabled(manifest), disabled);
+    if (disabled) assert.throws(() => parseRoot(manifest), Error);
   });
 }
 
@@ -71,6 +82,11 @@ test('looks paths up by value, never as properties', () => {
   for (const path of vectors.lookup.paths) assert.equal(lookup(rows, path)?.[0], path);
   for (const path of vectors.lookup.absent) assert.equal(lookup(rows, path), undefined, path);
   assert.equal(lookup([], '__proto__'), undefined);
+});
+
+test('types', () => {
+  const root = parseRoot(vectors.types.manifest);
+  for (const [path, type] of vectors.types.cases) assert.equal(typeOf(root, path), type, path);
 });
 
 test('request paths', () => {

@@ -14,13 +14,17 @@ export interface Content {
   piece: number;
 }
 
-export type FileRow = [path: string, hash: string, size: number, piece: number];
+/** `loads`, of a page: the indices, within the same table, of the rows of what it loads, in document order. */
+export type FileRow = [path: string, hash: string, size: number, piece: number, loads?: number[]];
 export type ShardRow = [from: string, hash: string, size: number, piece: number];
+export type MediaType = [extension: string, type: string];
 export type HeaderRule = [pattern: string, headers: Record<string, string>];
 
 export interface Policy {
   mode: 'auto' | 'ask' | 'off';
   prefer: 'speed' | 'offload';
+  /** bytes that a page may prefetch, 0 for none; 2,000,000 where the manifest does not say */
+  prefetch?: number;
 }
 
 export interface IceServer {
@@ -48,6 +52,7 @@ export interface Root {
   webSeeds: string[];
   torrent: Torrent;
   copies: boolean;
+  types: MediaType[];
   headers: HeaderRule[];
   files?: FileRow[];
   shards?: ShardRow[];
@@ -63,9 +68,9 @@ function fail(what: string): never {
 }
 
 /**
- * What a value has to be: a string that matches, an array of such values, an object with such fields (and others), or
- * whatever a function says. The format can be read off its shape, which is plain data: a bundle that parses no manifest
- * leaves it out.
+ * What a value has to be: a string that matches, an array of such values, an object with such fields (and others; `x?`
+ * may be missing; an array if `length` is one), or whatever a function says. The format can be read off its shape, which
+ * is plain data: a bundle that parses no manifest leaves it out.
  */
 type Shape = RegExp | [Shape] | { [field: string]: Shape } | ((value: unknown) => boolean);
 
@@ -75,23 +80,27 @@ function fits(shape: Shape, value: unknown): boolean {
   if (typeof shape === 'function') return shape(value);
   if (shape instanceof RegExp) return typeof value === 'string' && shape.test(value);
   if (Array.isArray(shape)) return Array.isArray(value) && value.every((item) => fits(shape[0], item));
-  return isRecord(value) && Object.entries(shape).every(([field, inner]) => fits(inner, value[field]));
+  if (!isRecord(value) || ('length' in shape && !Array.isArray(value))) return false;
+  return Object.entries(shape).every(([field, inner]) => {
+    const name = field.replace('?', '');
+    return (name !== field && value[name] === undefined) || fits(inner, value[name]);
+  });
 }
 
 const hash = /^[\da-f]{64}$/;
 const isIndex = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0;
-const isOptionalText = (value: unknown): boolean => value === undefined || typeof value === 'string';
+const isCount = (value: unknown): boolean => isIndex(value) && value <= maxPieces;
 
 const rootShape: Shape = {
   snapshot: hash,
-  policy: { mode: /^(auto|ask|off)$/, prefer: /^(speed|offload)$/ },
+  policy: { mode: /^(auto|ask|off)$/, prefer: /^(speed|offload)$/, 'prefetch?': isIndex },
   // The site's own host is named by a path; `//host` would be another.
   trackers: [/^(wss?:\/\/[^/]|\/(?!\/))/],
   ice: [
     {
       urls: (urls) => fits([/^(stun|turn)s?:./], urls) && (urls as string[]).length > 0,
-      username: isOptionalText,
-      credential: isOptionalText,
+      'username?': /(?:)/,
+      'credential?': /(?:)/,
     },
   ],
   webSeeds: [/^https?:\/\/[^/].*\/$/],
@@ -99,9 +108,10 @@ const rootShape: Shape = {
     infoHash: /^[\da-f]{40}$/,
     infoHashV2: hash,
     pieceLength: (value) => isIndex(value) && value >= 1 << 14 && value <= 1 << 24 && !(value & (value - 1)),
-    pieces: (value) => isIndex(value) && value <= maxPieces,
+    pieces: isCount,
   },
   copies: (value) => typeof value === 'boolean',
+  types: [{ length: (value) => value === 2, 0: /^[^./]*$/, 1: /^[\t\x20-\x7e\x80-\xff]+$/ }],
   headers: [
     {
       length: (value) => value === 2,
@@ -114,19 +124,42 @@ const rootShape: Shape = {
 /** A name is a token and a value a ByteString (Fetch), so that `new Headers` never throws on a rule. */
 const fieldShape: Shape = { 0: /^[\w!#$%&'*+.^`|~-]+$/, 1: /^[\t\x20-\x7e\x80-\xff]*$/ };
 /** Of either table. Lone surrogates have no UTF-8, so no place in the order. */
-const rowShape: Shape = { length: (value) => value === 4, 0: /^\P{Cs}*$/u, 1: hash, 2: isIndex, 3: isIndex };
+const rowShape: Shape = {
+  length: (value) => value === 4 || value === 5,
+  0: /^\P{Cs}*$/u,
+  1: hash,
+  2: isIndex,
+  3: isIndex,
+  '4?': [isCount],
+};
+
+function read(source: string): Record<string, unknown> | undefined {
+  try {
+    if (source.length > maxManifestBytes) return undefined;
+    const document: unknown = JSON.parse(source);
+    return isRecord(document) && typeof document['format'] === 'number' ? document : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** Whether a document is meant as a manifest, of whatever format, rather than an answer to anything asked. */
+export const isManifest = (source: string): boolean => !!read(source);
+
+/** Whether a manifest, of whatever format, says that Planktos is to leave the site's visitors. */
+export const isDisabled = (source: string): boolean => read(source)?.['disabled'] === true;
 
 function parseDocument(source: string): Record<string, unknown> {
   // A UTF-16 code unit is never more than a byte's worth short: what passes here is bounded, whatever its encoding.
   if (source.length > maxManifestBytes) fail('size');
-  const document: unknown = JSON.parse(source);
-  return isRecord(document) && document['format'] === 1 ? document : fail('format');
+  const document = read(source);
+  return document?.['format'] === 1 && document['disabled'] !== true ? document : fail('format');
 }
 
 /** Checks the rows of either table: shape, order, and that contents lie within the torrent. */
-function parseRows<Row extends FileRow | ShardRow>(value: unknown, { pieceLength, pieces }: Torrent): Row[] {
+function parseRows(value: unknown, { pieceLength, pieces }: Torrent): FileRow[] {
   if (!fits([rowShape], value)) fail('row');
-  const rows = value as Row[];
+  const rows = value as FileRow[];
   rows.forEach(([path, , size, piece], i) => {
     if (size ? piece + Math.ceil(size / pieceLength) > pieces : piece) fail(`piece of ${path}`);
     if (i && comparePaths(rows[i - 1]![0], path) >= 0) fail(`order at ${path}`);
@@ -135,7 +168,7 @@ function parseRows<Row extends FileRow | ShardRow>(value: unknown, { pieceLength
 }
 
 const parseFiles = (value: unknown, torrent: Torrent) =>
-  parseRows<FileRow>(value, torrent).filter(([path]) => isPath(path));
+  parseRows(value, torrent).filter(([path]) => isPath(path));
 
 /** Parses `planktos/manifest.json`. Throws if it is to be refused whole; rows with a bad path are left out. */
 export function parseRoot(source: string): Root {
@@ -146,8 +179,8 @@ export function parseRoot(source: string): Root {
   if ((files === undefined) === (shards === undefined)) fail('table');
   if (files !== undefined) root.files = parseFiles(files, torrent);
   else {
-    const rows = parseRows<ShardRow>(shards, torrent);
-    if (rows[0]?.[0] !== '' || rows.some(([, , size]) => !size || size > maxManifestBytes)) fail('shards');
+    const rows = parseRows(shards, torrent);
+    if (rows[0]?.[0] !== '' || rows.some(([, , size, , loads]) => loads || !size || size > maxManifestBytes)) fail('shards');
   }
   return root;
 }
@@ -218,6 +251,12 @@ export function candidates(path: string): string[] {
   if (!name) return ['index.html'];
   const files = [name, name + '.html'];
   return name === path ? [...files, name + '/index.html'] : [name + '/index.html', ...files.reverse()];
+}
+
+/** The Content-Type of the file at a path. */
+export function typeOf(root: Root, path: string): string {
+  const extension = /\.([^./]*)$/.exec(path)?.[1]?.toLowerCase();
+  return root.types.find(([each]) => each === extension)?.[1] ?? 'application/octet-stream';
 }
 
 /** The headers that the manifest's rules give a path, by lower-case name. */

@@ -95,8 +95,9 @@ test('a Hasher keeps order and bounds what is in flight, whatever the timing', a
     const hasher = new merkle.Hasher(slow.sha256);
     for (const chunk of chunks(data, step)) void hasher.push(chunk); // not waiting for any
     assert.equal(await hasher.finish(), roots.get(600000));
-    assert.ok(slow.most() <= 16, `${slow.most()} in flight`);
-    if (step > 16 * merkle.blockBytes) assert.equal(slow.most(), 16);
+    // And one for what is missing of a layer.
+    assert.ok(slow.most() <= 17, `${slow.most()} in flight`);
+    if (step > 16 * merkle.blockBytes) assert.ok(slow.most() >= 16, `${slow.most()} in flight`);
   }
 });
 

@@ -20,6 +20,8 @@
  * in Firefox. What it is given must not change before it has answered.
  */
 
+import { hex, join, type Bytes } from './bytes.ts';
+
 /** Number of bytes under one leaf. */
 export const blockBytes = 16384;
 
@@ -28,8 +30,6 @@ export const hashBytes = 32;
 
 /** SHA-256: `(data) => crypto.subtle.digest('SHA-256', data).then((b) => new Uint8Array(b))`. */
 export type Sha256 = (data: Uint8Array<ArrayBuffer>) => Promise<Uint8Array<ArrayBuffer>>;
-
-type Bytes = Uint8Array<ArrayBuffer>;
 
 /** Hashes in flight at once. */
 const inFlight = 16;
@@ -63,8 +63,7 @@ function log2(n: number): number {
 
 /** Root of `data`: SHA-256 of nothing for no data. */
 export async function rootOf(sha256: Sha256, data: Bytes): Promise<string> {
-  if (data.length === 0) return toHex(await sha256(data));
-  return toHex(await subtree(sha256, data, height(data.length)));
+  return hex(await subtree(sha256, data, height(data.length)));
 }
 
 /**
@@ -74,22 +73,21 @@ export async function rootOf(sha256: Sha256, data: Bytes): Promise<string> {
 export async function pieceRoot(sha256: Sha256, data: Bytes, height: number): Promise<Uint8Array> {
   const count = blocks(data.length);
   if (count === 0 || !Number.isSafeInteger(height) || height < 0 || height > 40 || count > 2 ** height) {
-    throw new RangeError(`${data.length} bytes do not make a tree of height ${height}`);
+    throw new RangeError('height');
   }
   return subtree(sha256, data, height);
 }
 
-/** Computes the root of content that comes in chunks. It keeps a node a level and at most one block of content. */
+/** Computes the root of content that comes in chunks. It keeps a hash a block, and less than one block of content. */
 export class Hasher {
   readonly #sha256: Sha256;
-  readonly #stack: Stack;
-  #block = new Uint8Array(blockBytes);
+  #leaves: Bytes[] = [];
+  #rest: Bytes = new Uint8Array();
   #size = 0;
   #tail: Promise<void> = Promise.resolve();
 
   constructor(sha256: Sha256) {
     this.#sha256 = sha256;
-    this.#stack = new Stack(sha256);
   }
 
   /** Number of bytes hashed. */
@@ -107,35 +105,18 @@ export class Hasher {
   }
 
   async #add(chunk: Bytes): Promise<void> {
-    let leaves: Promise<Bytes>[] = [];
-    for (let at = 0; at < chunk.length; ) {
-      const filled = this.#size % blockBytes;
-      const part = chunk.subarray(at, at + blockBytes - filled);
-      at += part.length;
-      this.#size += part.length;
-      if (part.length === blockBytes) {
-        leaves.push(this.#sha256(part));
-      } else {
-        this.#block.set(part, filled);
-        if (filled + part.length === blockBytes) {
-          leaves.push(this.#sha256(this.#block));
-          this.#block = new Uint8Array(blockBytes);
-        }
-      }
-      if (leaves.length === inFlight) {
-        await this.#stack.push(await Promise.all(leaves));
-        leaves = [];
-      }
-    }
-    await this.#stack.push(await Promise.all(leaves));
+    const data = this.#rest.length ? join([this.#rest, chunk]) : chunk;
+    const whole = data.length - (data.length % blockBytes);
+    if (whole) this.#leaves.push(await digests(this.#sha256, data.subarray(0, whole), blockBytes));
+    this.#rest = data.slice(whole);
+    this.#size += chunk.length;
   }
 
   /** The root of all that was pushed. Call it once, after the last push. */
   async finish(): Promise<string> {
     await this.#tail;
-    const filled = this.#size % blockBytes;
-    if (filled > 0 || this.#size === 0) await this.#stack.push([await this.#sha256(this.#block.slice(0, filled))]);
-    return toHex(await this.#stack.root(0, height(this.#size)));
+    if (this.#rest.length || !this.#size) this.#leaves.push(await digests(this.#sha256, this.#rest, blockBytes));
+    return hex(await fold(this.#sha256, join(this.#leaves), 0, height(this.#size)));
   }
 }
 
@@ -162,8 +143,8 @@ export async function verifyPiece(sha256: Sha256, piece: Piece): Promise<boolean
   const pieces = layerLength(contentSize, pieceLength);
   if (pieces === 0) return (await rootOf(sha256, data)) === root;
   if (layer.length !== pieces * hashBytes) return false;
-  const want = toHex(layer.subarray(index * hashBytes, (index + 1) * hashBytes));
-  return toHex(await subtree(sha256, data, log2(pieceLength / blockBytes))) === want;
+  const node = await subtree(sha256, data, log2(pieceLength / blockBytes));
+  return node.every((byte, i) => byte === layer[index * hashBytes + i]);
 }
 
 /**
@@ -180,7 +161,7 @@ export async function verifyLayer(
   if (!natural(size) || !validPieceLength(pieceLength)) return false;
   const pieces = layerLength(size, pieceLength);
   if (layer.length !== pieces * hashBytes) return false;
-  return pieces === 0 || toHex(await layerRoot(sha256, layer, log2(pieceLength / blockBytes))) === root;
+  return pieces === 0 || hex(await fold(sha256, layer, log2(pieceLength / blockBytes), height(size))) === root;
 }
 
 /** The most hashes of its base layer that a request may ask for, BEP 52's recommendation. */
@@ -238,8 +219,7 @@ export async function answer(
   const { base, index, length } = request;
   if (!validRequest(size, request)) return undefined;
   if (layer.length !== Math.ceil(blocks(size) / 2 ** base) * hashBytes) return undefined;
-  let pad: Uint8Array = new Uint8Array(hashBytes);
-  for (let level = 0; level < base; level++) pad = await node(sha256, pad, pad);
+  let pad = await padding(sha256, base);
   let row = layer;
   const at = (i: number) => (i * hashBytes < row.length ? row.subarray(i * hashBytes, (i + 1) * hashBytes) : pad);
   const hashes = new Uint8Array(hashCount(request) * hashBytes);
@@ -248,113 +228,49 @@ export async function answer(
   for (let level = 0, filled = length; filled < hashCount(request); level++) {
     const position = Math.floor(index / 2 ** level);
     if (2 ** level >= length) hashes.set(at(position % 2 ? position - 1 : position + 1), filled++ * hashBytes);
-    [row, pad] = await Promise.all([above(sha256, row, pad), node(sha256, pad, pad)]);
+    row = await above(sha256, row, base + level);
+    pad = await padding(sha256, base + level + 1);
   }
   return hashes;
-}
-
-/** The layer above a layer, in which `pad` stands for a missing last hash. */
-async function above(sha256: Sha256, layer: Uint8Array, pad: Uint8Array): Promise<Uint8Array> {
-  const result = new Uint8Array(Math.ceil(layer.length / (2 * hashBytes)) * hashBytes);
-  for (let at = 0; at < result.length; at += inFlight * hashBytes) {
-    const batch: Promise<Bytes>[] = [];
-    for (let i = at; i < Math.min(result.length, at + inFlight * hashBytes); i += hashBytes) {
-      const left = layer.subarray(2 * i, 2 * i + hashBytes);
-      const right = layer.subarray(2 * i + hashBytes, 2 * (i + hashBytes));
-      batch.push(node(sha256, left, right.length > 0 ? right : pad));
-    }
-    (await Promise.all(batch)).forEach((hash, i) => result.set(hash, at + i * hashBytes));
-  }
-  return result;
 }
 
 function natural(n: number): boolean {
   return Number.isSafeInteger(n) && n >= 0;
 }
 
-/** SHA256(left || right) */
-function node(sha256: Sha256, left: Uint8Array, right: Uint8Array): Promise<Bytes> {
-  const both = new Uint8Array(2 * hashBytes);
-  both.set(left);
-  both.set(right, hashBytes);
-  return sha256(both);
+/** Root of data in a tree of 2^height blocks, the missing ones zero leaves. */
+async function subtree(sha256: Sha256, data: Bytes, height: number): Promise<Bytes> {
+  return fold(sha256, await digests(sha256, data, blockBytes), 0, height);
 }
 
-/** Root of data, not empty, in a tree of 2^height blocks, the missing ones zero leaves. */
-async function subtree(sha256: Sha256, data: Bytes, height: number): Promise<Uint8Array> {
-  const stack = new Stack(sha256);
-  for (let at = 0; at < data.length; ) {
-    const leaves: Promise<Bytes>[] = [];
-    for (; leaves.length < inFlight && at < data.length; at += blockBytes) {
-      leaves.push(sha256(data.subarray(at, at + blockBytes)));
-    }
-    await stack.push(await Promise.all(leaves));
-  }
-  return stack.root(0, height);
+/** Root of the tree with 2^height leaves of which `layer`, not empty, stands `base` layers above these. */
+async function fold(sha256: Sha256, layer: Uint8Array, base: number, height: number): Promise<Bytes> {
+  for (let level = base; level < height; level++) layer = await above(sha256, layer, level);
+  return layer as Bytes;
 }
 
-/** Root of the tree of which `layer`, not empty, stands `base` layers above the leaves. */
-async function layerRoot(sha256: Sha256, layer: Uint8Array, base: number): Promise<Uint8Array> {
-  const stack = new Stack(sha256);
-  for (let at = 0; at < layer.length; ) {
-    const nodes: Uint8Array[] = [];
-    for (; nodes.length < 2 * inFlight && at < layer.length; at += hashBytes) {
-      nodes.push(layer.subarray(at, at + hashBytes));
-    }
-    await stack.push(nodes);
-  }
-  return stack.root(base, log2(layer.length / hashBytes));
+/** The layer above one that stands `level` layers above the leaves: SHA256(left || right) of each pair. */
+async function above(sha256: Sha256, layer: Uint8Array, level: number): Promise<Bytes> {
+  const isOdd = (layer.length / hashBytes) % 2;
+  return digests(sha256, isOdd ? join([layer, await padding(sha256, level)]) : (layer as Bytes), 2 * hashBytes);
 }
 
-/**
- * Folds a layer of nodes, pushed from left to right, into the roots of complete subtrees: `#nodes[k]` is the root of
- * one with 2^k pushed nodes, where bit k of their number is set.
- */
-class Stack {
-  readonly #sha256: Sha256;
-  readonly #nodes: (Uint8Array | undefined)[] = [];
-
-  constructor(sha256: Sha256) {
-    this.#sha256 = sha256;
-  }
-
-  /** Adds nodes, a few at a time: all pairs of a level are hashed at once. */
-  async push(nodes: Uint8Array[]): Promise<void> {
-    for (let level = 0; nodes.length > 0; level++) {
-      const held = this.#nodes[level];
-      const row = held ? [held, ...nodes] : nodes;
-      const above: Promise<Uint8Array>[] = [];
-      for (let i = 0; i + 1 < row.length; i += 2) above.push(node(this.#sha256, row[i]!, row[i + 1]!));
-      this.#nodes[level] = row.length % 2 === 1 ? row.at(-1) : undefined;
-      nodes = await Promise.all(above);
-    }
-  }
-
-  /**
-   * Root over 2^height nodes, at least as many as were pushed. The nodes stand `base` layers above the leaves; the
-   * missing ones are roots of zero leaves.
-   */
-  async root(base: number, height: number): Promise<Uint8Array> {
-    const whole = this.#nodes[height];
-    if (whole) return whole;
-    // pad is the root of a subtree of zero leaves, acc that of the one of the same width with the first missing node.
-    let pad: Uint8Array = new Uint8Array(hashBytes);
-    for (let level = 0; level < base; level++) pad = await node(this.#sha256, pad, pad);
-    let acc = pad;
-    for (let level = 0; level < height; level++) {
-      const left = this.#nodes[level];
-      const padAbove = node(this.#sha256, pad, pad);
-      const accAbove = left ? node(this.#sha256, left, acc) : acc === pad ? padAbove : node(this.#sha256, acc, pad);
-      [acc, pad] = await Promise.all([accAbove, padAbove]);
-    }
-    return acc;
-  }
+/** What stands for a missing node: the root of a subtree of 2^level zero leaves. */
+async function padding(sha256: Sha256, level: number): Promise<Bytes> {
+  let pad: Bytes = new Uint8Array(hashBytes);
+  for (; level; level--) pad = await sha256(join([pad, pad]));
+  return pad;
 }
 
-const digits = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, '0'));
-
-function toHex(bytes: Uint8Array): string {
-  let text = '';
-  for (const byte of bytes) text += digits[byte]!;
-  return text;
+/** SHA-256 of each `step` bytes of `data`, joined; of nothing, if that is what there is. */
+async function digests(sha256: Sha256, data: Bytes, step: number): Promise<Bytes> {
+  const hashes: Bytes[] = [];
+  for (let at = 0; at < data.length || !at; ) {
+    const batch: Promise<Bytes>[] = [];
+    for (; batch.length < inFlight && (at < data.length || !at); at += step) {
+      batch.push(sha256(data.subarray(at, at + step)));
+    }
+    hashes.push(...(await Promise.all(batch)));
+  }
+  return join(hashes);
 }

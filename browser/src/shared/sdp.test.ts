@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { maxCandidates, reach, trimSdp } from './sdp.ts';
+import { maxCandidates, trimSdp } from './sdp.ts';
 
 const head = ['v=0', 'o=- 1 2 IN IP4 127.0.0.1', 's=-', 't=0 0', 'm=application 9 UDP/DTLS/SCTP webrtc-datachannel'];
 const sdp = (...lines: string[]): string => [...head, ...lines, ''].join('\r\n');
@@ -33,10 +33,4 @@ test('only a description of one data channel is taken', () => {
   assert.equal(trimSdp(head.slice(0, 4).join('\r\n')), undefined);
   assert.equal(trimSdp(sdp('m=audio 9 UDP/TLS/RTP/SAVPF 111')), undefined);
   assert.equal(trimSdp(sdp(head[4]!)), undefined);
-});
-
-test('reach tells how far gathering has come', () => {
-  assert.equal(reach(sdp()), 'none');
-  assert.equal(reach(sdp(host(1))), 'host');
-  assert.equal(reach(sdp(host(1), srflx(2))), 'remote');
 });

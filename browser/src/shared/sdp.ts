@@ -14,20 +14,13 @@ const keptForRemote = 4;
  * TCP candidates go: browsers only ever offer the active side, so two of them never meet.
  */
 export function trimSdp(sdp: string): string | undefined {
-  if (!sdp.startsWith('v=0')) return undefined;
-  const lines = sdp.split(/\r\n|\n/);
+  const lines = sdp.split(/\r?\n/);
   const media = lines.filter((line) => line.startsWith('m='));
-  if (media.length !== 1 || !media[0]!.startsWith('m=application ')) return undefined;
+  if (lines[0] !== 'v=0' || media.length !== 1 || !media[0]!.startsWith('m=application ')) return undefined;
+  const isHost = (line: string): boolean => line.includes(' typ host');
   const candidates = lines.filter((line) => /^a=candidate:\S+ \d+ udp /i.test(line));
-  const remote = candidates.filter((line) => !line.includes(' typ host'));
-  const host = candidates.filter((line) => line.includes(' typ host'));
-  const remoteCount = Math.min(remote.length, Math.max(keptForRemote, maxCandidates - host.length));
-  const kept = new Set([...remote.slice(0, remoteCount), ...host.slice(0, maxCandidates - remoteCount)]);
+  const remote = candidates.filter((line) => !isHost(line));
+  const ordered = [...remote.splice(0, keptForRemote), ...candidates.filter(isHost), ...remote];
+  const kept = new Set(ordered.slice(0, maxCandidates));
   return lines.filter((line) => !line.startsWith('a=candidate:') || kept.delete(line)).join('\r\n');
-}
-
-/** What ICE gathering has found so far: `none`, only the own network's addresses, or some that others can reach. */
-export function reach(sdp: string): 'none' | 'host' | 'remote' {
-  if (/^a=candidate:.* typ (srflx|prflx|relay)\b/m.test(sdp)) return 'remote';
-  return /^a=candidate:/m.test(sdp) ? 'host' : 'none';
 }

@@ -12,16 +12,18 @@ interface Described {
 interface Reply {
   name: string;
   text: string;
-  announced?: { infoHash: string; intervalSeconds: number; complete: number; incomplete: number; trackerId: string };
+  announced?: { infoHash: string; intervalSeconds: number; complete: number; incomplete: number };
   offer?: Described;
   answer?: Described;
   failure?: { reason: string; infoHash?: string };
+  release?: { infoHashes: [string]; snapshot: string; root: string };
+  told?: unknown;
   scraped?: unknown;
 }
 const url = new URL('../../../testdata/vectors/signal.json', import.meta.url);
 const vectors = JSON.parse(readFileSync(url, 'utf8')) as { replies: Reply[]; refusedReplies: { name: string; text: string }[] };
 
-for (const { name, text, announced, offer, answer, failure } of vectors.replies) {
+for (const { name, text, announced, offer, answer, failure, release } of vectors.replies) {
   test(`reply: ${name}`, () => {
     const got = decodeTrackerMessage(text);
     const described = offer ?? answer;
@@ -29,16 +31,18 @@ for (const { name, text, announced, offer, answer, failure } of vectors.replies)
       assert.equal(got?.type, 'announced');
       assert.equal(got.infoHash, announced.infoHash);
       assert.equal(got.intervalMs, announced.intervalSeconds * 1000);
-      assert.equal(got.complete ?? -1, announced.complete);
-      assert.equal(got.incomplete ?? -1, announced.incomplete);
-      assert.equal(got.trackerId ?? '', announced.trackerId);
+      const counted = announced.complete + announced.incomplete;
+      assert.equal(got.others, counted < 0 ? undefined : counted - 1);
     } else if (described) {
       const { infoHash, peerId, offerId, description } = described;
       assert.deepEqual(got, { type: description.type, infoHash, peerId, offerId, sdp: description.sdp });
     } else if (failure) {
-      assert.deepEqual(got, { type: 'failure', ...(failure.infoHash && { infoHash: failure.infoHash }), reason: failure.reason });
+      assert.deepEqual(got, { type: 'failure', ...(failure.infoHash && { infoHash: failure.infoHash }) });
+    } else if (release) {
+      const { infoHashes, snapshot, root } = release;
+      assert.deepEqual(got, { type: 'release', infoHash: infoHashes[0], snapshot, ...(root && { root }) });
     } else {
-      assert.equal(got, undefined, 'this client asks for no scrape');
+      assert.equal(got, undefined, 'this client asks for no scrape, and publishes nothing');
     }
   });
 }
@@ -79,12 +83,14 @@ test('what we send is what clients send', () => {
     peer_id: '-'.repeat(20),
     event: 'started',
     ...counts,
+    pk_release: true,
     numwant: 1,
     offers: [{ offer: { type: 'offer', sdp: 'v=0' }, offer_id: '\u00ff'.repeat(20) }],
   });
-  const regular = JSON.parse(encodeAnnounce({ infoHash, peerId, ...counts, offers: [] }, 'tid'));
+  const regular = JSON.parse(encodeAnnounce({ infoHash, peerId, ...counts, offers: [] }));
   assert.equal('event' in regular, false);
-  assert.equal(regular.trackerid, 'tid');
+  const directed = JSON.parse(encodeAnnounce({ infoHash, peerId, ...counts, offers: [{ id, sdp: 'v=0', toPeerId: peerId }] }));
+  assert.equal(directed.offers[0].to_peer_id, '-'.repeat(20));
   const answer = JSON.parse(encodeAnswer({ infoHash, peerId, toPeerId: peerId, offerId: id, sdp: 'v=0' }));
   assert.deepEqual(answer.answer, { type: 'answer', sdp: 'v=0' });
   assert.equal(answer.to_peer_id, '-'.repeat(20));

@@ -6,23 +6,28 @@
  * each byte. Outside this file they are 40 lower-case hex digits.
  */
 
-/** A longer message is ignored: an offer is 0.5 to 8 KiB, and a tracker sends one in a message. */
-export const maxMessageLength = 64 * 1024;
+/** A longer message is ignored: an offer is 0.5 to 8 KiB, and a tracker sends one in a message; a release, 96 KiB. */
+export const maxMessageLength = 128 * 1024;
 
 /** Longer session descriptions are ignored. */
 export const maxSdpLength = 16 * 1024;
 
-/** What a client tells the tracker of itself (BEP 3). */
-export interface Announce {
-  infoHash: string;
-  peerId: string;
-  /** absent: a regular announcement */
-  event?: 'started' | 'stopped' | 'completed';
-  /** bytes; 0 when complete */
+/** How far a client is, in bytes (BEP 3). */
+export interface Progress {
+  /** 0 when complete */
   left: number;
   uploaded: number;
   downloaded: number;
-  offers: { id: string; sdp: string }[];
+}
+
+/** What a client tells the tracker of itself (BEP 3). */
+export interface Announce extends Progress {
+  infoHash: string;
+  peerId: string;
+  /** absent: a regular announcement */
+  event?: 'started' | 'stopped';
+  /** each for another peer: for `toPeerId` if the tracker can, else for any */
+  offers: { id: string; sdp: string; toPeerId?: string }[];
 }
 
 /** Our answer to a remote offer. */
@@ -36,19 +41,14 @@ export interface Answer {
 
 /** What the tracker tells a client. */
 export type TrackerMessage =
-  /** reply to an announcement; what the tracker left out is undefined */
-  | {
-      type: 'announced';
-      infoHash: string;
-      intervalMs?: number;
-      complete?: number;
-      incomplete?: number;
-      trackerId?: string;
-    }
+  /** reply to an announcement; what the tracker left out is undefined. `others` counts the peers besides this one */
+  | { type: 'announced'; infoHash: string; intervalMs?: number; others?: number }
   | { type: 'offer'; infoHash: string; peerId: string; offerId: string; sdp: string }
   | { type: 'answer'; infoHash: string; peerId: string; offerId: string; sdp: string }
+  /** the site has another snapshot (empty if it is not told); `root` is its signed manifest, which nobody has verified */
+  | { type: 'release'; infoHash: string; snapshot: string; root?: string }
   /** the tracker refuses; of which torrent it often does not say */
-  | { type: 'failure'; infoHash?: string; reason: string };
+  | { type: 'failure'; infoHash?: string };
 
 /** 40 hex digits → binary string of 20 code points */
 export function toBinary(hex: string): string {
@@ -69,7 +69,7 @@ export function fromBinary(binary: unknown): string | undefined {
   return hex;
 }
 
-export function encodeAnnounce(announce: Announce, trackerId?: string): string {
+export function encodeAnnounce(announce: Announce): string {
   const { infoHash, peerId, event, left, uploaded, downloaded, offers } = announce;
   return JSON.stringify({
     action: 'announce',
@@ -79,13 +79,17 @@ export function encodeAnnounce(announce: Announce, trackerId?: string): string {
     left,
     uploaded,
     downloaded,
+    pk_release: true,
     numwant: offers.length,
-    offers: offers.map(({ id, sdp }) => ({ offer: { type: 'offer', sdp }, offer_id: toBinary(id) })),
-    trackerid: trackerId,
+    offers: offers.map(({ id, sdp, toPeerId }) => ({
+      offer: { type: 'offer', sdp },
+      offer_id: toBinary(id),
+      to_peer_id: toPeerId && toBinary(toPeerId),
+    })),
   });
 }
 
-export function encodeAnswer(answer: Answer, trackerId?: string): string {
+export function encodeAnswer(answer: Answer): string {
   return JSON.stringify({
     action: 'announce',
     info_hash: toBinary(answer.infoHash),
@@ -93,7 +97,6 @@ export function encodeAnswer(answer: Answer, trackerId?: string): string {
     to_peer_id: toBinary(answer.toPeerId),
     offer_id: toBinary(answer.offerId),
     answer: { type: 'answer', sdp: answer.sdp },
-    trackerid: trackerId,
   });
 }
 
@@ -107,31 +110,35 @@ export function decodeTrackerMessage(text: string): TrackerMessage | undefined {
     return undefined;
   }
   const infoHash = fromBinary(message['info_hash']);
-  const reason = message['failure reason'];
-  if (typeof reason === 'string') return { type: 'failure', ...(infoHash && { infoHash }), reason };
+  if (typeof message['failure reason'] === 'string') return { type: 'failure', ...(infoHash && { infoHash }) };
   if (!infoHash || (message['offer'] && message['answer'])) return undefined;
   for (const type of ['offer', 'answer'] as const) {
-    if (message[type] === undefined || message[type] === null) continue;
+    if (!message[type]) continue;
     const description = record(message[type]);
     const peerId = fromBinary(message['peer_id']);
     const offerId = fromBinary(message['offer_id']);
     const { sdp } = description;
     if (!peerId || !offerId || description['type'] !== type) return undefined;
-    if (typeof sdp !== 'string' || !sdp || sdp.length > maxSdpLength) return undefined;
+    if (typeof sdp !== 'string' || sdp.length > maxSdpLength) return undefined;
     return { type, infoHash, peerId, offerId, sdp };
   }
+  if (message['action'] === 'release') {
+    const snapshot = message['snapshot'] ?? '';
+    const root = message['root'] ?? undefined;
+    const isText = root === undefined || typeof root === 'string';
+    if (!isText || typeof snapshot !== 'string' || !/^([0-9a-f]{64})?$/.test(snapshot)) return undefined;
+    return { type: 'release', infoHash, snapshot, ...(root && { root }) };
+  }
   if (message['action'] !== 'announce') return undefined;
-  const interval = count(message['interval']) ?? count(message['min interval']);
+  const seconds = count(message['interval']);
   const complete = count(message['complete']);
   const incomplete = count(message['incomplete']);
-  const trackerId = message['tracker id'];
+  const others = Math.max(0, (complete ?? 0) + (incomplete ?? 0) - 1);
   return {
     type: 'announced',
     infoHash,
-    ...(interval !== undefined && { intervalMs: interval * 1000 }),
-    ...(complete !== undefined && { complete }),
-    ...(incomplete !== undefined && { incomplete }),
-    ...(typeof trackerId === 'string' && trackerId.length <= 256 && { trackerId }),
+    ...(seconds !== undefined && { intervalMs: seconds * 1000 }),
+    ...((complete ?? incomplete) !== undefined && { others }),
   };
 }
 
@@ -142,5 +149,5 @@ function record(value: unknown): Record<string, unknown> {
 
 /** The value if it is a number that can count something. */
 function count(value: unknown): number | undefined {
-  return typeof value === 'number' && Number.isFinite(value) && value >= 0 ? value : undefined;
+  return Number.isSafeInteger(value) && (value as number) >= 0 ? (value as number) : undefined;
 }

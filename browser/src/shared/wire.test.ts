@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
-import { decodeReqq, encodeExtended } from './extended.ts';
+import { decodeExtended, decodeFetching, decodeMeet, encodeExtended, encodeFetching, encodeMeet } from './extended.ts';
+import { decodeNews, encodeNews, maxPartBytes, type Run } from './extended.ts';
 import { decodeHandshake, encode, encodeHandshake, Reader, WireError, type Bytes, type Message } from './wire.ts';
 
 interface Vectors {
@@ -10,8 +11,15 @@ interface Vectors {
   badMessages: { name: string; hex: string }[];
   handshakes: { name: string; hex: string; infoHash: string; peerId: string; extended: boolean; fast: boolean; v2: boolean }[];
   badHandshakes: { name: string; hex: string }[];
-  extended: { name: string; payload: string; reqq: number | null }[];
+  extended: { name: string; payload: string; m: Record<string, number>; reqq: number | null }[];
   badExtended: { name: string; payload: string }[];
+  fetchingPieces: number;
+  fetching: { name: string; payload: string; active: boolean; runs: Run[] }[];
+  badFetching: { name: string; payload: string }[];
+  meet: { name: string; payload: string; message: Record<string, unknown> }[];
+  news: { name: string; payload: string; message: Record<string, unknown> }[];
+  badNews: { name: string; payload: string }[];
+  badMeet: { name: string; payload: string }[];
 }
 const vectors = JSON.parse(readFileSync('testdata/vectors/wire.json', 'utf8')) as Vectors;
 
@@ -92,17 +100,71 @@ test('noise is decoded or refused, and what is decoded encodes to the same bytes
   }
 });
 
-for (const { name, payload, reqq } of vectors.extended) {
-  test(`extension handshake: ${name}`, () => assert.equal(decodeReqq(bytes(payload)), reqq ?? undefined));
+const nothing = { reqq: undefined, fetching: undefined, meet: undefined, release: undefined };
+
+for (const { name, payload, m, reqq } of vectors.extended) {
+  test(`extension handshake: ${name}`, () => {
+    const want = { fetching: m['pk_fetching'], meet: m['pk_meet'], release: m['pk_release'] };
+    assert.deepEqual(decodeExtended(bytes(payload)), { reqq: reqq ?? undefined, ...want });
+  });
 }
 
 for (const { name, payload } of vectors.badExtended) {
-  test(`useless extension handshake: ${name}`, () => assert.equal(decodeReqq(bytes(payload)), undefined));
+  test(`useless extension handshake: ${name}`, () => assert.deepEqual(decodeExtended(bytes(payload)), nothing));
 }
 
 test('our extension handshake is that of the vectors', () => {
   assert.equal(hex(encodeExtended(256)), vectors.extended.find(({ name }) => name === 'ours')!.payload);
   for (const text of ['d4:reqqi0ee', 'd4:reqqi-1ee', 'd4:reqqi9999999999ee', `${' '.repeat(20_000)}4:reqqi9e`]) {
-    assert.equal(decodeReqq(new TextEncoder().encode(text)), undefined, text);
+    assert.deepEqual(decodeExtended(new TextEncoder().encode(text)), nothing, text);
   }
+});
+
+for (const { name, payload, active, runs } of vectors.fetching) {
+  test(`fetching: ${name}`, () => {
+    assert.deepEqual(decodeFetching(bytes(payload), vectors.fetchingPieces), { active, runs });
+    assert.equal(hex(encodeFetching({ active, runs })), payload);
+  });
+}
+
+for (const { name, payload } of vectors.badFetching) {
+  test(`refused fetching: ${name}`, () => {
+    assert.throws(() => decodeFetching(bytes(payload), vectors.fetchingPieces), WireError);
+  });
+}
+
+for (const { name, payload, message } of vectors.meet) {
+  test(`meet: ${name}`, () => {
+    const decoded = decodeMeet(bytes(payload));
+    const plainly = 'sdp' in decoded ? { ...decoded, sdp: hex(decoded.sdp) } : decoded;
+    assert.deepEqual(plainly, message);
+    assert.equal(hex(encodeMeet(decoded)), payload);
+  });
+}
+
+for (const { name, payload } of vectors.badMeet) {
+  test(`refused meet: ${name}`, () => assert.throws(() => decodeMeet(bytes(payload)), WireError));
+}
+
+test('a description that is passed on is no longer than 16 KiB', () => {
+  assert.equal(decodeMeet(new Uint8Array(41 + 16384).fill(1)).type, 'offer');
+  assert.throws(() => decodeMeet(new Uint8Array(42 + 16384).fill(1)), WireError);
+});
+
+for (const { name, payload, message } of vectors.news) {
+  test(`news: ${name}`, () => {
+    const decoded = decodeNews(bytes(payload));
+    assert.deepEqual(plain(decoded), message);
+    assert.equal(hex(encodeNews(decoded)), payload);
+  });
+}
+
+for (const { name, payload } of vectors.badNews) {
+  test(`refused news: ${name}`, () => assert.throws(() => decodeNews(bytes(payload)), WireError));
+}
+
+test('a root comes in parts of bounded length', () => {
+  const part = new Uint8Array(1 + maxPartBytes).fill(2);
+  assert.equal(decodeNews(part).type, 'part');
+  assert.throws(() => decodeNews(new Uint8Array(2 + maxPartBytes).fill(2)), WireError);
 });

@@ -8,8 +8,9 @@
  *     handshake  19 "BitTorrent protocol" reserved[8] infoHash[20] peerId[20]
  *     message    length[4] id[1] payload[length - 1]         length 0: keep-alive
  */
+import { join, uint32, type Bytes } from './bytes.ts';
 
-export type Bytes = Uint8Array<ArrayBuffer>;
+export type { Bytes };
 
 export const blockBytes = 16384;
 export const handshakeBytes = 68;
@@ -116,7 +117,7 @@ export function encodeHandshake(handshake: Omit<Handshake, 'type'>): Bytes {
 /** @param data exactly `handshakeBytes` bytes */
 export function decodeHandshake(data: Bytes): Handshake {
   if (data.length !== handshakeBytes || protocolName.some((byte, i) => data[i] !== byte)) {
-    throw new WireError('not the BitTorrent protocol');
+    throw new WireError('protocol');
   }
   return {
     type: 'handshake',
@@ -129,8 +130,11 @@ export function decodeHandshake(data: Bytes): Handshake {
 }
 
 /** The whole message, its length in front. */
-export function encode(message: Message): Bytes {
-  if (message.type === 'keepAlive') return new Uint8Array(4);
+export const encode = (message: Message): Bytes => join(frame(message));
+
+/** The same in parts, of which byte strings are the message's own. */
+export function frame(message: Message): Bytes[] {
+  if (message.type === 'keepAlive') return [new Uint8Array(4)];
   const fields = message as unknown as Record<string, number & Bytes>;
   const { id, root, numbers = [], rest } = layouts[message.type] ?? { id: fields['id']!, rest: 'payload' };
   const parts: Bytes[] = [Uint8Array.of(id)];
@@ -139,26 +143,7 @@ export function encode(message: Message): Bytes {
   if (message.type === 'extended') parts.push(Uint8Array.of(message.id));
   if (rest) parts.push(fields[rest]!);
   const length = parts.reduce((sum, part) => sum + part.length, 0);
-  return concat([uint32(length), ...parts], 4 + length);
-}
-
-function uint32(value: number): Bytes {
-  const bytes = new Uint8Array(4);
-  new DataView(bytes.buffer).setUint32(0, value);
-  return bytes;
-}
-
-/** The parts, one after the other; `size` is their length together. A part that is alone is returned itself. */
-export function concat(parts: Bytes[], size: number): Bytes {
-  const [first] = parts;
-  if (parts.length === 1 && first) return first;
-  const all = new Uint8Array(size);
-  let at = 0;
-  for (const part of parts) {
-    all.set(part, at);
-    at += part.length;
-  }
-  return all;
+  return [uint32(length), ...parts];
 }
 
 /**
@@ -174,8 +159,8 @@ export function decode(body: Bytes): Message {
   const view = new DataView(body.buffer, body.byteOffset, body.length);
   const start = (root ? 33 : 1) + (type === 'extended' ? 1 : 0);
   const end = start + 4 * numbers.length;
-  if (rest ? body.length < end : body.length !== end) throw new WireError(`message ${id} of ${body.length - 1} bytes`);
-  if (type === 'hashes' && (body.length - end) % 32) throw new WireError('not whole hashes');
+  if (rest ? body.length < end : body.length !== end) throw new WireError('length');
+  if (type === 'hashes' && (body.length - end) % 32) throw new WireError('hashes');
   const message: Record<string, unknown> = { type };
   if (root) message['root'] = body.subarray(1, 33);
   if (type === 'extended') message['id'] = body[1];
@@ -186,14 +171,16 @@ export function decode(body: Bytes): Message {
 
 /**
  * Cuts a byte stream into a handshake and the messages after it, however the bytes were split on their way. It holds
- * one message at most: memory is allocated by a message's announced length, which `limit` bounds, and each byte is
- * copied once.
+ * one message at most: memory is allocated by a message's announced length, which `limit` bounds. What comes whole is
+ * not copied: byte strings are views of what was pushed.
  */
 export class Reader {
   #limit: number;
   #handshaken = false;
   #header = true;
-  #buffer: Bytes = new Uint8Array(handshakeBytes);
+  /** how long the handshake, the length or the message is that comes next, and what has come of it */
+  #length = handshakeBytes;
+  #begun: Bytes | undefined;
   #filled = 0;
 
   /** @param limit the longest message accepted, in bytes without its length in front */
@@ -206,31 +193,30 @@ export class Reader {
    * @throws WireError on what is no peer wire, or too long; the reader must not be used after that
    */
   *push(chunk: Bytes): Generator<Handshake | Message> {
-    let at = 0;
-    while (at < chunk.length) {
-      const take = Math.min(this.#buffer.length - this.#filled, chunk.length - at);
-      this.#buffer.set(chunk.subarray(at, at + take), this.#filled);
-      this.#filled += take;
-      at += take;
-      if (this.#filled < this.#buffer.length) return;
-      const whole = this.#buffer;
+    for (let at = 0; at < chunk.length; ) {
+      const part = chunk.subarray(at, at + this.#length - this.#filled);
+      at += part.length;
+      if (part.length < this.#length) {
+        (this.#begun ??= new Uint8Array(this.#length)).set(part, this.#filled);
+        this.#filled += part.length;
+        if (this.#filled < this.#length) return;
+      }
+      const whole = this.#begun ?? part;
+      this.#begun = undefined;
       this.#filled = 0;
-      if (!this.#handshaken) {
-        this.#handshaken = true;
-        this.#buffer = new Uint8Array(4);
-        yield decodeHandshake(whole);
-      } else if (!this.#header) {
-        this.#header = true;
-        this.#buffer = new Uint8Array(4);
-        yield decode(whole);
+      if (this.#handshaken && this.#header) {
+        const length = new DataView(whole.buffer, whole.byteOffset).getUint32(0);
+        if (length > this.#limit) throw new WireError('too long');
+        this.#header = length === 0;
+        if (length) this.#length = length;
+        else yield { type: 'keepAlive' };
       } else {
-        const length = new DataView(whole.buffer).getUint32(0);
-        if (length > this.#limit) throw new WireError(`message of ${length} bytes`);
-        if (length === 0) {
-          yield { type: 'keepAlive' };
-        } else {
-          this.#header = false;
-          this.#buffer = new Uint8Array(length);
+        this.#length = 4;
+        this.#header = true;
+        if (this.#handshaken) yield decode(whole);
+        else {
+          this.#handshaken = true;
+          yield decodeHandshake(whole);
         }
       }
     }
