@@ -1,26 +1,29 @@
 /**
- * Contents being put together: random access, one owner, and no name that anybody else would open.
- *
- *     planktos/<scope>/<hash>-<size>.<random>.part
+ * Contents being put together: random access, one owner, and no name that anybody else would read (store.ts).
  *
  * In a dedicated worker a part is a file under a synchronous access handle, the fastest way to disk a browser has; the
- * handle locks it against everyone else. Elsewhere, and for what is small, it is memory, within a budget that all
- * parts of this realm share. Which pieces a part holds is known to its owner alone, so a part that its owner left
- * behind is worth nothing, and `sweepParts` deletes it.
+ * handle locks it against everyone else. A part that its owner left behind is there for the next one, who believes
+ * nothing in it without its hash. Elsewhere, and for what is small, a part is memory, within a budget that all parts of
+ * this realm share.
  *
  * Offsets and sizes are in bytes.
  */
-import { nameOf, type ContentId, type Store } from './store.ts';
+import type { FileHandle, SyncHandle } from './files.ts';
+import { nameOf, temporaryName, type ContentId, type Store } from './store.ts';
 
 export interface Part {
+  /** whether a former owner wrote here, notes included */
+  readonly resumed: boolean;
   /** @throws if the bytes cannot be had; what was never written reads as anything */
   read(start: number, end: number): Uint8Array<ArrayBuffer>;
   /** @throws if they cannot be written: no space */
   write(start: number, data: Uint8Array<ArrayBuffer>): void;
+  /** Writes notes beyond the content's end, where there is room for them: for a later owner. */
+  note(offset: number, data: Uint8Array<ArrayBuffer>): void;
   /** Moves the part, verified and complete, into the store. False if it is not there then: the part stays readable. */
   finish(): Promise<boolean>;
-  /** Closes and deletes the part. Also safe after `finish`. */
-  discard(): void;
+  /** Gives the part up, and deletes it unless a later owner is to `keep` it. Also safe after `finish`. */
+  close(keep: boolean): void;
 }
 
 /** Where the parts of one site are made. */
@@ -32,122 +35,143 @@ export interface Parts {
 /** A part up to this size is memory: a file costs more than it saves. */
 const smallBytes = 1 << 20;
 export const memoryBudgetBytes = 64 << 20;
+/** A page that is being left lets go of its parts soon: how often, and after how long, they are asked for again. */
+const tries = 5;
+const retryMs = 50;
 
-/** What is missing in the type library outside dedicated workers, or everywhere (`move`). */
-interface SyncHandle {
-  read(buffer: Uint8Array<ArrayBuffer>, options: { at: number }): number;
-  write(buffer: Uint8Array<ArrayBuffer>, options: { at: number }): number;
-  flush(): void;
-  close(): void;
-}
-interface PartHandle {
-  createSyncAccessHandle?(): Promise<SyncHandle>;
-  move?(name: string): Promise<void>;
-}
-
-/** @param directory of the site's contents (`openDirectory`); without it every part is memory */
-export function openParts(store: Store, directory: FileSystemDirectoryHandle | undefined): Parts {
+export function openParts(store: Store): Parts {
   const budget = { left: memoryBudgetBytes };
   return {
-    async open(content) {
-      if (content.size > smallBytes && directory) {
-        const part = await openFile(store, directory, content);
-        if (part) return part;
-      }
-      return openMemory(store, content, budget);
-    },
+    open: async (content) =>
+      (content.size > smallBytes ? await openFile(store, content) : undefined) ?? openMemory(store, content, budget),
   };
-}
-
-/** Deletes the parts that their owners left behind. One that is still owned is locked, and stays. */
-export async function sweepParts(directory: FileSystemDirectoryHandle): Promise<void> {
-  const names: string[] = [];
-  try {
-    for await (const name of directory.keys()) if (name.endsWith('.part')) names.push(name);
-  } catch {
-    // Whatever cannot be listed cannot be swept.
-  }
-  for (const name of names) await directory.removeEntry(name).catch(() => {});
 }
 
 function openMemory(store: Store, content: ContentId, budget: { left: number }): Part | undefined {
   if (content.size > budget.left) return undefined;
   budget.left -= content.size;
   let data: Uint8Array<ArrayBuffer> | undefined = new Uint8Array(content.size);
-  const bytes = () => {
-    if (!data) throw new Error('part is closed');
-    return data;
-  };
-  const discard = () => {
+  const close = () => {
     if (data) budget.left += content.size;
     data = undefined;
   };
   return {
-    read: (start, end) => bytes().slice(start, end),
-    write: (start, piece) => bytes().set(piece, start),
-    discard,
+    resumed: false,
+    // Both throw once it is closed.
+    read: (start, end) => data!.slice(start, end),
+    write: (start, piece) => data!.set(piece, start),
+    note() {},
+    close,
     async finish() {
-      const stored = await store.put(content, bytes());
-      if (stored) discard();
+      // By a handle, where there are such: half of what a stream costs.
+      let stored = await store.has(content);
+      const file = stored ? undefined : await openFile(store, content);
+      try {
+        file?.write(0, data!);
+        stored ||= !!(await file?.finish());
+      } catch {
+        // No space.
+      }
+      if (!stored) {
+        file?.close(false);
+        stored = await stream(store, content, data!);
+      }
+      if (stored) close();
       return stored;
     },
   };
 }
 
-async function openFile(
-  store: Store,
-  directory: FileSystemDirectoryHandle,
-  content: ContentId,
-): Promise<Part | undefined> {
-  const name = `${nameOf(content)}.${crypto.randomUUID()}.part`;
-  let file: PartHandle;
-  let handle: SyncHandle | undefined;
+/** Stores a whole content where there are no handles, or another writer has one. */
+async function stream(store: Store, content: ContentId, data: Uint8Array<ArrayBuffer>): Promise<boolean> {
+  const name = temporaryName(content);
   try {
-    file = (await directory.getFileHandle(name, { create: true })) as PartHandle;
-    handle = await file.createSyncAccessHandle?.();
+    const file = await store.directory.getFileHandle(name, { create: true });
+    const writable = await file.createWritable();
+    // What fails, fails to close too, and is dropped with the file.
+    await writable.write(data).finally(() => writable.close());
+    await store.publish(content, file, name);
   } catch {
-    handle = undefined;
+    await store.delete({ ...content, name });
   }
-  const remove = () => void directory.removeEntry(name).catch(() => {});
-  if (!handle) {
-    remove();
-    return undefined;
-  }
-  const open = () => {
-    if (!handle) throw new Error('part is closed');
-    return handle;
-  };
-  const close = () => {
+  return store.has(content);
+}
+
+async function openFile(store: Store, content: ContentId): Promise<Part | undefined> {
+  const name = nameOf(content) + '.part';
+  const { size } = content;
+  let file: FileHandle;
+  /** none once it is closed: what needs it throws then */
+  let handle: SyncHandle | undefined;
+  const close = (keep: boolean) => {
     handle?.close();
     handle = undefined;
+    if (!keep) void store.delete({ ...content, name });
   };
+  const write = (start: number, data: Uint8Array<ArrayBuffer>) => {
+    if (handle!.write(data, { at: start }) !== data.length) throw new Error('no space');
+  };
+
+  if (size > smallBytes && size > (await store.limit())) return undefined;
+  for (let i = 0; !handle; i++) {
+    try {
+      file = await store.directory.getFileHandle(name, { create: true });
+      if (!file.createSyncAccessHandle) {
+        close(false);
+        return undefined;
+      }
+      handle = await file.createSyncAccessHandle();
+    } catch (error) {
+      // There may be no room for so much as the file's name.
+      const full = (error as Error).name === 'QuotaExceededError';
+      if (i >= (full ? 1 : tries)) return undefined;
+      await (full ? store.makeRoom(size) : new Promise((resolve) => setTimeout(resolve, retryMs)));
+    }
+  }
+  const resumed = handle.getSize() > size;
+  for (let i = 0; !resumed; i++) {
+    try {
+      handle.truncate(size);
+    } catch {
+      // Where there is no room; Chromium says so by the size alone.
+    }
+    // Room for all of it, or for nothing.
+    if (handle.getSize() === size) break;
+    if (i) {
+      close(false);
+      return undefined;
+    }
+    await store.makeRoom(size);
+  }
   return {
+    resumed,
+    write,
+    close,
     read(start, end) {
       const data = new Uint8Array(end - start);
-      if (open().read(data, { at: start }) !== data.length) throw new Error('part is short');
+      if (handle!.read(data, { at: start }) !== data.length) throw new Error('short');
       return data;
     },
-    write(start, data) {
-      if (open().write(data, { at: start }) !== data.length) throw new Error('no space');
+    note(offset, data) {
+      try {
+        write(size + offset, data);
+      } catch {
+        // A later owner finds less.
+      }
     },
     async finish() {
       try {
-        open().flush();
-        close();
-        await file.move!(nameOf(content));
+        handle!.truncate(size);
+        handle!.flush();
+        close(true);
+        await store.publish(content, file, name);
       } catch {
         // No space to move it, or another writer came first: what stands under the final name decides.
       }
-      if (await store.has(content)) {
-        remove();
-        return true;
-      }
-      handle = await file.createSyncAccessHandle?.().catch(() => undefined);
-      return false;
-    },
-    discard() {
-      close();
-      remove();
+      const stored = await store.has(content);
+      if (stored) close(false);
+      else handle = await file.createSyncAccessHandle?.().catch(() => undefined);
+      return stored;
     },
   };
 }
