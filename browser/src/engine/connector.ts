@@ -1,87 +1,90 @@
-/**
- * Connects the swarm to its peers: WebTorrent trackers introduce them (tracker.ts, announcer.ts), the page makes the
- * connections (host.ts), and meeting.ts brings the two together for each torrent. Runs in the core.
- */
-import { Announcer } from './announcer.ts';
-import { Meeting, randomId } from './meeting.ts';
-import { relayedChannel } from './relay.ts';
-import type { Connector, CreateConnector, FromHost } from './rtc.ts';
-import { Tracker } from './tracker.ts';
+/** The core's end of the way to the host (rtc.ts): says what torrents to meet, and gives the swarm what connects. */
+import type { CreateConnector, FromHost, Link } from './rtc.ts';
 
-/** Trackers of one torrent that are used; more would only cost connections. */
-const maxTrackers = 4;
+/** How long a host that has not told anything of a torrent yet is hoped to find somebody. */
+const hopeMs = 2_000;
+/** Messages that are kept of a channel that nobody takes yet: a greeting, and what follows it. */
+const maxHeard = 100;
 
-export const createConnector: CreateConnector = (post, onLink, options = {}) => {
-  const peerId = options.peerId ?? randomId();
-  const meetings = new Map<string, { meeting: Meeting; trackers: string[] }>();
-  const trackers = new Map<string, Tracker>();
-  let suspended = false;
-  let closed = false;
+/** One torrent that is met. */
+interface Meeting {
+  sinceMs: number;
+  /** what the host was told last */
+  peers: number;
+  /** what it told last */
+  coming?: number;
+}
 
-  function start(meeting: Meeting, urls: string[]): void {
-    for (const url of urls) {
-      const tracker = trackers.get(url) ?? new Tracker(url);
-      trackers.set(url, tracker);
-      meeting.announcers.push(new Announcer(tracker, meeting));
+export const createConnector: CreateConnector = (post, onLink) => {
+  const meetings = new Map<string, Meeting>();
+  const channels = new Map<string, RTCDataChannel>();
+
+  /**
+   * Channels that nobody has taken yet, by id, with what they have heard: the other side's first words may come before
+   * the event that says that ours is open, and before the core meets the torrent, since hosts offer to the peers of the
+   * last page unasked.
+   */
+  const early = new Map<string, { link: Link; open: boolean; heard: MessageEvent[] }>();
+
+  function channelMade({ id, infoHash, ours, channel }: Extract<FromHost, { type: 'channel' }>): void {
+    const link = { id, infoHash, channel, close: () => post({ type: 'close', id }) };
+    const heard: MessageEvent[] = [];
+    // The other side's comes when the connection stands.
+    const waiting = { link, open: !ours || channel.readyState !== 'connecting', heard };
+    channels.set(id, channel);
+    early.set(id, waiting);
+    channel.onmessage = (event) => void (heard.push(event) > maxHeard && link.close());
+    channel.onopen = () => {
+      waiting.open = true;
+      give();
+    };
+    give();
+  }
+
+  function give(): void {
+    for (const [id, { link, open, heard }] of early) {
+      if (!open || !meetings.has(link.infoHash)) continue;
+      early.delete(id);
+      onLink(link);
+      for (const event of heard) link.channel.onmessage?.(event);
     }
   }
 
-  function stop(meeting: Meeting): void {
-    for (const announcer of meeting.announcers.splice(0)) announcer.stop();
-    meeting.clear();
-    for (const [url, tracker] of trackers) if (tracker.unused) trackers.delete(url);
-  }
-
-  function stopAll(): void {
-    for (const { meeting } of meetings.values()) stop(meeting);
-  }
-
-  function onHost(message: FromHost): void {
-    switch (message.type) {
-      case 'suspended':
-        suspended = true;
-        stopAll();
-        return;
-      case 'resumed':
-        if (!suspended || closed) return;
-        suspended = false;
-        for (const { meeting, trackers: urls } of meetings.values()) start(meeting, urls);
-        return;
-      case 'port':
-        return;
-      default: {
-        let channel: RTCDataChannel | undefined;
-        if (message.type === 'channel') channel = message.channel;
-        if (message.type === 'relay') channel = relayedChannel(message.port);
-        const owner = [...meetings.values()].find(({ meeting }) => meeting.has(message.id));
-        if (owner) owner.meeting.onHost(message, channel);
-        else channel?.close(); // of a connection given up meanwhile
-      }
-    }
-  }
-
-  const connector: Connector = {
-    join(torrent) {
-      const { infoHash, trackers: given } = torrent;
-      if (closed || meetings.has(infoHash) || !/^[0-9a-f]{40}$/.test(infoHash)) return;
-      const urls = [...new Set(given)].filter((url) => /^wss?:\/\//.test(url)).slice(0, maxTrackers);
-      const meeting = new Meeting(torrent, peerId, post, onLink);
-      meetings.set(infoHash, { meeting, trackers: urls });
-      if (!suspended) start(meeting, urls);
+  return {
+    meet(torrent) {
+      const { infoHash, peers } = torrent;
+      const known = meetings.get(infoHash);
+      if (known?.peers === peers) return;
+      meetings.set(infoHash, { sinceMs: Date.now(), ...known, peers });
+      post({ type: 'meet', torrent });
+      give();
     },
     leave(infoHash) {
-      const joined = meetings.get(infoHash);
-      if (!joined) return;
-      meetings.delete(infoHash);
-      stop(joined.meeting);
+      if (meetings.delete(infoHash)) post({ type: 'leave', infoHash });
     },
-    want: (infoHash, peers) => meetings.get(infoHash)?.meeting.want(peers),
-    coming: (infoHash) => meetings.get(infoHash)?.meeting.coming ?? 0,
-    close() {
-      closed = true;
-      stopAll();
-      meetings.clear();
+    coming(infoHash) {
+      const meeting = meetings.get(infoHash);
+      if (!meeting) return 0;
+      return meeting.coming ?? (Date.now() - meeting.sinceMs < hopeMs ? 1 : 0);
+    },
+    onHost(message) {
+      switch (message.type) {
+        case 'channel':
+          return channelMade(message);
+        case 'closed':
+          // A connection that is closed under its channel fires no event at this side.
+          channels.get(message.id)?.dispatchEvent(new Event('close'));
+          channels.delete(message.id);
+          early.delete(message.id);
+          return;
+        case 'coming': {
+          const meeting = meetings.get(message.infoHash);
+          if (meeting) meeting.coming = message.peers;
+          return;
+        }
+        default:
+          message.type satisfies 'port' | 'beat' | 'offers' | 'introduced' | 'stop';
+      }
     },
   };
-  return { ...connector, onHost };
 };

@@ -4,25 +4,29 @@
  *
  *     worker ──ToEngine──▶ Core ──▶ Swarm (a torrent) ──▶ Peer ──▶ data channel
  *            ◀─FromEngine─  │
- *                           ├──▶ Download (a content) ──▶ Part ──▶ Store,  web seeds
- *                           └──▶ Library  (complete contents)
+ *                           └──▶ Contents ──▶ Download (a content) ──▶ Part ──▶ Store,  web seeds
+ *                                        └──▶ Library (complete contents)
  *
  * It runs in a dedicated worker, or in the page, and has no state that would have to survive either.
  */
-import { nameOf, openDirectory, openStore, type ContentId, type Store } from '../store/store.ts';
-import { openParts, sweepParts, type Parts } from '../store/part.ts';
+import { nameOf, openStore, type ContentId, type Store } from '../store/store.ts';
+import { openParts, type Part, type Parts } from '../store/part.ts';
 import { protocol, type EngineSnapshot, type FromEngine, type ToEngine } from '../shared/messages.ts';
+import { Health } from '../shared/health.ts';
 import type { Policy } from '../shared/manifest.ts';
-import { blockBytes, type Bytes } from '../shared/wire.ts';
-import { Admission, type AdmissionOwner, type Get, type Supply } from './admission.ts';
-import { hex } from './bytes.ts';
+import { minTurns } from '../shared/policy.ts';
+import { claimMs, uploadClock } from '../shared/scheduler.ts';
+import type { Bytes } from '../shared/wire.ts';
+import { unhex } from '../shared/bytes.ts';
 import { createConnector } from './connector.ts';
-import { Download, windowBytes, type DownloadOwner } from './download.ts';
-import { Downloads } from './downloads.ts';
-import { Library } from './library.ts';
+import { Contents, type ContentsOwner } from './contents.ts';
+import { Download, type DownloadOwner, type Sources } from './download.ts';
+import { Gets, type GetsOwner } from './gets.ts';
+import { News, type NewsOwner } from './news.ts';
 import type { Peer } from './peer.ts';
-import { Request, type Source } from './request.ts';
-import type { Connector, CreateConnector, FromHost, HostPort } from './rtc.ts';
+import { askForRoom } from './room.ts';
+import type { Connector, CreateConnector, FromHost, HostPort, ToHost } from './rtc.ts';
+import { sha256 } from './sha256.ts';
 import { Sites } from './sites.ts';
 import { maxPeers, Swarm, type SwarmOwner } from './swarm.ts';
 import { Torrent } from './torrent.ts';
@@ -35,55 +39,63 @@ export interface Environment {
   /** milliseconds, never going back */
   now(): number;
   sha256(data: Bytes): Promise<Bytes>;
-  random(bytes: number): Bytes;
   open(scope: string): Promise<{ store: Store; parts: Parts }>;
   createConnector: CreateConnector;
 }
 
-type Post = (message: FromEngine, transfer?: ArrayBuffer[]) => void;
+type Post = (message: FromEngine, transfer?: Transferable[]) => void;
 
 const tickMs = 200;
 /** everything is looked at again at most so often */
 const pumpGapMs = 5;
-const assemblyBytes = 32 << 20;
+const assemblyBytes = 16 << 20;
 const maxBanned = 1000;
+/** contents that the worker may say it is fetching */
+const maxFetching = 256;
 /** connections to keep while nothing is wanted, for what the next page will want */
-const idlePeers = 4;
+const idlePeers = 8;
 
-export class Core implements SwarmOwner, DownloadOwner, AdmissionOwner {
+export class Core implements ContentsOwner, SwarmOwner, DownloadOwner, GetsOwner, NewsOwner {
   readonly tree: Tree;
   readonly fetch: Fetch;
   readonly memory = { left: assemblyBytes };
   readonly peerId: Bytes;
+  readonly salt: number;
+  readonly contents = new Contents(this);
+  readonly news = new News(this);
   connections = 0;
 
   readonly #environment: Environment;
+  readonly #host: HostPort;
   readonly #connector: Connector & { onHost(message: FromHost): void };
   readonly #sites = new Sites();
+  readonly health = new Health(() => this.now());
   readonly #swarms = new Map<string, Swarm>();
-  readonly #downloads = new Downloads((content) => this.#openDownload(content));
-  readonly #admission = new Admission(this);
-  readonly #requests = new Map<number, Request>();
+  readonly #gets = new Gets(this);
   readonly #banned = new Set<string>();
-  #library: Library | undefined;
-  #parts: Parts | undefined;
+  /** what the worker is having from the origin, by name */
+  readonly #fetching = new Map<string, ContentId>();
   #scope: string | undefined;
   #policy: Policy = { mode: 'auto', prefer: 'speed' };
   #origin = { latencyMs: 100, bytesPerMs: 1000 };
   #post: Post = () => {};
+  /** the page is left, and the worker told: what it said to the page now would end its stay in the back/forward cache */
   #port: MessagePort | undefined;
   #uploaded = 0;
+  #uploadClockMs = 0;
   #timer: ReturnType<typeof setInterval> | undefined;
+  /** runs that web seeds are asked for */
+  #seeding = 0;
   #pumping = false;
-  #pumpedMs = -Infinity;
+  #restedMs = -Infinity;
 
   constructor(environment: Environment, host: HostPort) {
     this.#environment = environment;
+    this.#host = host;
     this.fetch = environment.fetch;
     this.tree = new Tree(environment.sha256);
-    // Client id as by BEP 20's convention, then random bytes.
-    this.peerId = environment.random(20);
-    this.peerId.set(new TextEncoder().encode('-PK0001-'));
+    this.peerId = unhex(host.peerId);
+    this.salt = new DataView(this.peerId.buffer).getInt32(16);
     this.#connector = environment.createConnector(
       (message) => host.post(message),
       (link) => {
@@ -92,13 +104,17 @@ export class Core implements SwarmOwner, DownloadOwner, AdmissionOwner {
         swarm.join(link);
         this.#startTicking();
       },
-      { peerId: hex(this.peerId) },
     );
     host.listen((message) => {
+      if (message.type === 'stop') return this.close();
       if (message.type === 'port') this.#connect(message.port);
+      else if (message.type === 'beat') this.#post(message);
+      else if (message.type === 'offers') this.#swarms.get(message.infoHash)?.introductions.offer(message.offers);
+      else if (message.type === 'introduced') {
+        const { introduced } = message;
+        this.#swarms.get(introduced.infoHash)?.introductions.say(introduced);
+      }
       else this.#connector.onHost(message);
-      // A frozen page keeps no part open, and answers nobody.
-      if (message.type === 'suspended') this.#stop();
     });
   }
 
@@ -106,12 +122,16 @@ export class Core implements SwarmOwner, DownloadOwner, AdmissionOwner {
 
   #connect(port: MessagePort): void {
     // The worker that the former port led to is gone, and its requests with it.
-    this.#cancelAll();
+    this.#gets.cancelAll();
+    for (const content of this.#fetching.values()) this.#fetches(content, false);
     if (this.#port) this.#port.onmessage = null;
     this.#port?.close();
     this.#port = port;
     this.#post = (message, transfer = []) => port.postMessage(message, transfer);
     port.onmessage = (event) => this.#receive(event.data as ToEngine);
+    for (const { peers } of this.#swarms.values()) {
+      for (const { id, ready } of peers) if (ready) this.#post({ type: 'peer', id, connected: true });
+    }
     this.#post({ type: 'status', connections: this.connections });
   }
 
@@ -128,22 +148,38 @@ export class Core implements SwarmOwner, DownloadOwner, AdmissionOwner {
         this.#leaveUnused();
         break;
       case 'get':
-        this.#get(message);
+        this.#gets.add(message);
+        this.#startTicking();
+        // Joins first: somebody has to be looked for before it can be said that nobody is coming.
+        this.changed();
         break;
       case 'pull':
-        this.#requests.get(message.id)?.pull();
+        this.#gets.pull(message.id);
         break;
       case 'cancel':
-        this.#cancel(message.id);
+        this.#gets.cancel(message.id);
+        break;
+      case 'beat':
+        this.#host.post(message);
         break;
       case 'have':
-        this.#hold(message.content);
+        this.contents.hold(message.content);
+        this.#fetches(message.content, false);
+        break;
+      case 'fetching':
+        this.#fetches(message.content, message.active);
         break;
       case 'drop':
-        if (this.#library?.drop(message.content)) this.#release(message.content);
+        this.contents.drop(message.content);
         break;
       case 'origin':
-        this.#origin = { latencyMs: message.latencyMs, bytesPerMs: message.bytesPerMs };
+        this.#origin = message;
+        break;
+      case 'newest':
+        this.news.newest(message);
+        break;
+      case 'bogus':
+        this.news.bogus(message.by);
         break;
       default:
         message satisfies never;
@@ -155,17 +191,13 @@ export class Core implements SwarmOwner, DownloadOwner, AdmissionOwner {
     for (const id of this.#sites.configure(scope, snapshots)) this.#sites.forget(id);
     if (this.#scope === undefined) {
       this.#scope = scope;
-      void this.#environment.open(scope).then(({ store, parts }) => this.#opened(store, parts));
+      void this.#environment.open(scope).then(({ store, parts }) => {
+        store.makeRoom = (bytes) => askForRoom(this, bytes);
+        return this.contents.open(store, parts);
+      });
     }
     for (const { id, root, rows } of snapshots) this.#learn(this.#sites.add(id, root, rows));
     this.#leaveUnused();
-  }
-
-  async #opened(store: Store, parts: Parts): Promise<void> {
-    this.#parts = parts;
-    this.#library = new Library(store, this.tree);
-    for (const content of await store.list()) this.#hold(content);
-    this.changed();
   }
 
   /** A torrent has got new rows: what we hold of them can be given. */
@@ -173,9 +205,17 @@ export class Core implements SwarmOwner, DownloadOwner, AdmissionOwner {
     if (!torrent || this.#policy.mode === 'off') return;
     let swarm = this.#swarms.get(torrent.infoHash);
     if (!swarm) this.#swarms.set(torrent.infoHash, (swarm = new Swarm(this, torrent)));
-    for (const content of this.#library?.contents() ?? []) swarm.hold(content, 0, content.size);
-    for (const download of this.#downloads) this.#holdPieces(swarm, download);
+    this.contents.tell(swarm);
     this.changed();
+  }
+
+  /** The worker has begun to have a whole content from the origin, or has ended. */
+  #fetches({ hash, size }: ContentId, active: boolean): void {
+    const content = { hash, size };
+    if (active && this.#fetching.size >= maxFetching) return;
+    if (active) this.#fetching.set(nameOf(content), content);
+    else if (!this.#fetching.delete(nameOf(content))) return;
+    this.#tell(content, 0, size, active);
   }
 
   #leaveUnused(): void {
@@ -187,147 +227,33 @@ export class Core implements SwarmOwner, DownloadOwner, AdmissionOwner {
     }
   }
 
-  #hold(content: ContentId): void {
-    if (content.size === 0 || !this.#library?.add(content)) return;
-    for (const swarm of this.#swarms.values()) swarm.hold(content, 0, content.size);
-    this.changed();
+  // What its parts need of it
+
+  swarms(): Iterable<Swarm> {
+    return this.#swarms.values();
   }
 
-  #release(content: ContentId): void {
-    for (const swarm of this.#swarms.values()) swarm.hold(content, 0, content.size, false);
+  pieceLength(content: ContentId): number | undefined {
+    return this.#sites.torrentOf(nameOf(content))?.pieceLength;
   }
 
-  #holdPieces(swarm: Swarm, download: Download): void {
-    for (let start = 0; start < download.content.size; start += download.pieceLength) {
-      const end = download.available(start);
-      if (end > start) swarm.hold(download.content, start, end);
-    }
+  pieceOf(content: ContentId): number {
+    return this.#sites.pieceOf(nameOf(content));
   }
 
-  // Requests
-
-  #get(get: Get): void {
-    if (this.#requests.has(get.id)) return this.decline(get.id);
-    this.#admission.add(get);
-    this.#startTicking();
-    // Joins first: somebody has to be looked for before it can be said that nobody is coming.
-    this.changed();
+  newDownload(content: ContentId, pieceLength: number, part: Part): Download {
+    return new Download(this, content, pieceLength, part);
   }
 
-  supply({ content, start, end }: Get): Supply | 'accept' | 'decline' | undefined {
-    if (!this.#library) return undefined;
-    const running = this.#downloads.get(content);
-    if (this.#library.has(content) || running?.requests.size || running?.complete) return 'accept';
-    const torrent = this.#sites.torrentOf(nameOf(content));
-    if (!torrent) return 'decline';
-    const { pieceLength } = torrent;
-    let bytes = 0;
-    let covered = 0;
-    const peers = new Set<Peer>();
-    // What lies beyond the window is too far off to be judged by who is here now.
-    const limit = Math.min(end, start + windowBytes);
-    for (let at = start - (start % pieceLength); at < limit; at += pieceLength) {
-      const size = Math.min(pieceLength, content.size - at);
-      const holders = running?.has(at / pieceLength) ? undefined : this.#holdersOf(content, at);
-      bytes += size;
-      if (!holders || holders.length > 0) covered += size;
-      for (const peer of holders ?? []) peers.add(peer);
-    }
-    const offers = [...peers].map((peer) => ({ pace: peer.pace, queued: peer.outstanding.size * blockBytes }));
-    return { bytes, covered, peers: offers };
+  post(message: FromEngine, transfer?: Transferable[]): void {
+    // What a request has brought is counted before it ends.
+    if (message.type === 'end' || message.type === 'fail') this.contents.count();
+    this.#post(message, transfer);
   }
 
-  decline(id: number): void {
-    this.#post({ type: 'decline', id });
+  wake(): void {
+    this.#host.post({ type: 'wake' });
   }
-
-  accept(get: Get, dueMs: number): void {
-    void this.#accept(get, dueMs);
-  }
-
-  async #accept({ id, content, path, start, end, peersOnly }: Get, dueMs: number): Promise<void> {
-    let download: Download | undefined;
-    const request = new Request({
-      id,
-      path,
-      start,
-      end,
-      peersOnly,
-      dueMs,
-      post: (message, transfer) => this.#post(message, transfer),
-      done: () => {
-        if (this.#requests.get(id) === request) this.#requests.delete(id);
-        download?.detach(request);
-        for (const idle of this.#downloads.surplus()) this.#closeDownload(idle);
-      },
-    });
-    this.#requests.set(id, request);
-    download = this.#library?.has(content) ? undefined : await this.#downloads.open(content);
-    // Cancelled, or replaced by a new worker's, while the part was opened.
-    if (this.#requests.get(id) !== request) return;
-    const held = this.#library?.has(content);
-    if (!held && (!download || download.closed)) {
-      this.#requests.delete(id);
-      this.decline(id);
-      return;
-    }
-    this.#post({ type: 'accept', id });
-    request.source = held ? this.#stored(content) : download;
-    if (!held) download!.attach(request);
-    request.pump();
-  }
-
-  #cancel(id: number): void {
-    this.#admission.cancel(id);
-    this.#requests.get(id)?.cancel();
-  }
-
-  /** A complete content as a source. */
-  #stored(content: ContentId): Source {
-    return {
-      available: () => content.size,
-      read: (start, end) => this.#read(content, start, end),
-    };
-  }
-
-  /** Verified bytes of a complete content. */
-  async #read(content: ContentId, start: number, end: number): Promise<Bytes | undefined> {
-    const pieceLength = this.#sites.torrentOf(nameOf(content))?.pieceLength;
-    if (!this.#library || !pieceLength) return undefined;
-    const out = new Uint8Array(end - start);
-    for (let at = start; at < end; ) {
-      const index = Math.floor(at / pieceLength);
-      const piece = await this.#library.piece(content, pieceLength, index);
-      if (!piece) {
-        if (!this.#library.has(content)) this.#release(content);
-        return undefined;
-      }
-      const part = piece.subarray(at - index * pieceLength, end - index * pieceLength);
-      out.set(part, at - start);
-      at += part.length;
-    }
-    return out;
-  }
-
-  // Downloads
-
-  async #openDownload(content: ContentId): Promise<Download | undefined> {
-    const torrent = this.#sites.torrentOf(nameOf(content));
-    const part = torrent && (await this.#parts?.open(content));
-    return part && new Download(this, content, torrent.pieceLength, part);
-  }
-
-  #forgetDownload(download: Download): void {
-    this.#downloads.forget(download);
-    if (!this.#library?.has(download.content)) this.#release(download.content);
-  }
-
-  #closeDownload(download: Download): void {
-    download.close();
-    this.#forgetDownload(download);
-  }
-
-  // SwarmOwner and DownloadOwner
 
   now(): number {
     return this.#environment.now();
@@ -341,31 +267,48 @@ export class Core implements SwarmOwner, DownloadOwner, AdmissionOwner {
     return this.#origin.latencyMs + bytes / Math.max(this.#origin.bytesPerMs, 1);
   }
 
-  seeds(content: ContentId): Seed[] {
-    return this.#sites.seeds(nameOf(content));
+  seeds(content: ContentId, elsewhere: boolean): Seed[] {
+    const seeds = this.#sites.seeds(nameOf(content)).filter(({ root }) => !elsewhere || root !== this.#scope);
+    return this.health.ranked(seeds, ({ root }) => root);
   }
 
-  downloads(): Iterable<Download> {
-    return this.#downloads.wanted();
+  downloads(): Download[] {
+    const { busy } = this.#gets;
+    return this.contents.downloads.wanted().filter((download) => !busy || !download.background);
   }
 
-  holders(content: ContentId, offset: number): { count: number; blockMs: number } {
-    const holders = this.#holdersOf(content, offset);
-    return { count: holders.length, blockMs: Math.max(0, ...holders.map((peer) => peer.blockMs)) };
+  sources(content: ContentId): (offset: number) => Sources {
+    const lanes = [...this.#swarms.values()].flatMap((swarm) => swarm.lane(content) ?? []);
+    return (offset) => {
+      const all = lanes.map((lane) => lane(offset));
+      return {
+        holders: all.flatMap(({ holders }) => holders),
+        coming: all.some(({ coming }) => coming),
+        kept: all.some(({ kept }) => kept),
+      };
+    };
   }
 
-  #holdersOf(content: ContentId, offset: number): Peer[] {
-    const holders: Peer[] = [];
-    for (const swarm of this.#swarms.values()) {
-      for (const peer of swarm.peers) {
-        if (peer.ready && !peer.chokes && !peer.stalled && swarm.holds(peer, content, offset)) holders.push(peer);
-      }
-    }
-    return holders;
+  seeding(content: ContentId, start: number, end: number, active: boolean): void {
+    this.#seeding += active ? 1 : -1;
+    this.#tell(content, start, end, active);
+    if (!active) queueMicrotask(() => this.#tickDownloads());
+  }
+
+  get maySeed(): boolean {
+    return this.#seeding < minTurns[this.prefer];
+  }
+
+  #tell(content: ContentId, start: number, end: number, active: boolean): void {
+    for (const swarm of this.#swarms.values()) swarm.fetch(content, start, end, active);
+  }
+
+  claimMs(bytes: number): number {
+    return claimMs(this.originMs(bytes), this.prefer);
   }
 
   /** How many peers could yet serve us: not connected yet, silent as yet, or choking us for now. */
-  coming(): number {
+  get strangers(): number {
     let coming = 0;
     for (const [infoHash, swarm] of this.#swarms) {
       coming += this.#connector.coming(infoHash);
@@ -392,53 +335,16 @@ export class Core implements SwarmOwner, DownloadOwner, AdmissionOwner {
     peer.close();
   }
 
-  verified(download: Download, index: number, source: 'origin' | 'peers', bytes: number): void {
-    const start = index * download.pieceLength;
-    for (const swarm of this.#swarms.values()) swarm.hold(download.content, start, start + bytes);
-    const { size } = download.content;
-    const [request] = download.requests;
-    const count = { origin: 0, peers: 0, uploaded: 0, [source]: bytes };
-    this.#post({ type: 'count', ...count, ...(request && { path: request.path, size }) });
-  }
-
-  complete(download: Download, stored: boolean): void {
-    const { content, requests, layer } = download;
-    if (stored) {
-      this.#library?.add(content);
-      // A torrent with longer pieces could not give what came in shorter ones.
-      for (const swarm of this.#swarms.values()) swarm.hold(content, 0, content.size);
-      if (layer?.length) this.#library?.keepLayer(content, download.pieceLength, layer);
-      const source = this.#stored(content);
-      const waiting = [...requests];
-      for (const request of waiting) request.source = source;
-      this.#closeDownload(download);
-      for (const request of waiting) request.pump();
-      this.#post({ type: 'stored', content: { ...content, piece: this.#sites.pieceOf(nameOf(content)) } });
-    }
-    this.changed();
-  }
-
-  failed(download: Download): void {
-    this.#forgetDownload(download);
-  }
-
-  async bytes(content: ContentId, start: number, end: number): Promise<Bytes | undefined> {
-    const download = this.#downloads.get(content);
-    if (download && download.available(start) >= end) {
-      const data = await download.read(start, end);
-      if (data) return data;
-    }
-    return this.#read(content, start, end);
-  }
-
-  async layer(content: ContentId, pieceLength: number): Promise<Bytes | undefined> {
-    const download = this.#downloads.get(content);
-    if (download?.layer && download.pieceLength === pieceLength) return download.layer;
-    return this.#library?.layer(content, pieceLength);
-  }
-
   uploaded(bytes: number): void {
     this.#uploaded += bytes;
+  }
+
+  async uploading(bytes: number): Promise<void> {
+    const now = this.now();
+    const busy = this.#gets.busy || this.#fetching.size > 0;
+    this.#uploadClockMs = uploadClock(this.#uploadClockMs, bytes, now, busy);
+    const waitMs = this.#uploadClockMs - now;
+    if (waitMs > 0) await new Promise((resolve) => setTimeout(resolve, waitMs));
   }
 
   connected(peer: Peer, connected: boolean): void {
@@ -447,21 +353,29 @@ export class Core implements SwarmOwner, DownloadOwner, AdmissionOwner {
     this.#post({ type: 'status', connections: this.connections });
   }
 
+  host(message: ToHost): void {
+    this.#host.post(message);
+  }
+
   /** Looks again at everything that may go on now; once for all changes of a moment. */
   changed(): void {
     if (this.#pumping) return;
     this.#pumping = true;
-    const restMs = this.#pumpedMs + pumpGapMs - this.now();
+    const restMs = this.#restedMs - this.now();
     if (restMs > 0) setTimeout(() => this.#pump(), restMs);
     else queueMicrotask(() => this.#pump());
   }
 
   #pump(): void {
     this.#pumping = false;
-    this.#pumpedMs = this.now();
+    const beganMs = this.now();
     this.#joinSwarms();
-    this.#admission.look();
+    this.#gets.look();
+    if (this.#gets.busy) for (const download of this.contents.downloads) if (download.background) download.giveWay();
     for (const swarm of this.#swarms.values()) swarm.fill();
+    // However much there is to look at, most of the time is left for other things.
+    const nowMs = this.now();
+    this.#restedMs = nowMs + Math.max(pumpGapMs, 4 * (nowMs - beganMs));
   }
 
   // Connections
@@ -471,24 +385,12 @@ export class Core implements SwarmOwner, DownloadOwner, AdmissionOwner {
     for (const [infoHash, swarm] of this.#swarms) {
       const { torrent } = swarm;
       const wanted =
-        [...this.#admission.contents()].some((content) => torrent.get(nameOf(content))) ||
-        this.#downloads.wanted().some(({ content }) => torrent.get(nameOf(content)));
+        [...this.#gets.contents()].some((content) => torrent.get(nameOf(content))) ||
+        this.contents.downloads.wanted().some(({ content }) => torrent.get(nameOf(content)));
       if (!wanted && swarm.have.count === 0) continue;
-      this.#connector.join({ infoHash, ...this.#sites.meeting(infoHash), progress: () => swarm.progress });
-      const enough = wanted ? maxPeers : swarm.have.count < torrent.pieces ? idlePeers : 0;
-      this.#connector.want(infoHash, Math.max(0, Math.min(8, enough - swarm.peers.size)));
+      const peers = wanted ? maxPeers : swarm.have.count < torrent.pieces ? idlePeers : 0;
+      this.#connector.meet({ infoHash, ...this.#sites.meeting(infoHash), peers, progress: swarm.progress });
     }
-  }
-
-  #cancelAll(): void {
-    this.#admission.cancelAll();
-    for (const request of [...this.#requests.values()]) request.cancel();
-  }
-
-  #stop(): void {
-    this.#cancelAll();
-    for (const download of this.#downloads) this.#closeDownload(download);
-    for (const swarm of this.#swarms.values()) swarm.close();
   }
 
   #startTicking(): void {
@@ -496,12 +398,14 @@ export class Core implements SwarmOwner, DownloadOwner, AdmissionOwner {
   }
 
   #tick(): void {
-    let busy = this.#admission.busy || this.#requests.size > 0;
+    let busy = this.#gets.any;
     for (const swarm of this.#swarms.values()) {
       swarm.tick();
       busy ||= swarm.peers.size > 0;
     }
-    for (const download of this.#downloads) download.tick();
+    this.#tickDownloads();
+    this.news.look();
+    this.contents.count();
     if (this.#uploaded > 0) this.#post({ type: 'count', origin: 0, peers: 0, uploaded: this.#uploaded });
     this.#uploaded = 0;
     this.changed();
@@ -510,10 +414,17 @@ export class Core implements SwarmOwner, DownloadOwner, AdmissionOwner {
     this.#timer = undefined;
   }
 
-  /** Ends everything: for tests, and hosts that outlive their engine. */
+  /** The most urgent first: the web seed's turns are theirs. */
+  #tickDownloads(): void {
+    for (const download of this.contents.downloads.wanted()) download.tick();
+  }
+
+  /** Ends everything: where the page is left or frozen, and its core runs in it. */
   close(): void {
-    this.#stop();
-    this.#connector.close();
+    this.#gets.cancelAll();
+    this.contents.closeAll();
+    for (const swarm of this.#swarms.values()) swarm.close();
+    for (const infoHash of this.#swarms.keys()) this.#connector.leave(infoHash);
     this.#port?.close();
     clearInterval(this.#timer);
   }
@@ -524,14 +435,15 @@ export function startCore(host: HostPort): void {
   const environment: Environment = {
     fetch: (url, init) => fetch(url, init),
     now: () => performance.now(),
-    sha256: async (data) => new Uint8Array(await crypto.subtle.digest('SHA-256', data)),
-    random: (bytes) => crypto.getRandomValues(new Uint8Array(bytes)),
+    async sha256(data) {
+      // Nodes, many at a time: not in a page's own thread.
+      if (data.length <= 64 && !('document' in globalThis)) return sha256(data);
+      return new Uint8Array(await crypto.subtle.digest('SHA-256', data));
+    },
     createConnector,
     async open(scope) {
       const store = await openStore(scope);
-      const directory = store.shared ? await openDirectory(scope) : undefined;
-      if (directory) void sweepParts(directory);
-      return { store, parts: openParts(store, directory) };
+      return { store, parts: openParts(store) };
     },
   };
   new Core(environment, host);

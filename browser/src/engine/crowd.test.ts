@@ -1,29 +1,17 @@
-/** How crowds meet: many connectors, one tracker that passes offers to anybody, and time that the test moves. */
+/** How crowds meet: many pages, one tracker that passes offers on, and time that the test moves. */
 import assert from 'node:assert/strict';
-import { afterEach, beforeEach, mock, test } from 'node:test';
+import { afterEach, beforeEach, test } from 'node:test';
 import { createConnector } from './connector.ts';
-import type { FromHost, ToHost } from './rtc.ts';
+import { Meeting, randomId } from './meeting.ts';
+import { networkMs, pass, setUp, tearDown } from './webrtc.test.ts';
 
 const infoHash = 'aa'.repeat(20);
-/** what a browser needs to gather candidates, and two of them to connect */
-const gatherMs = 200;
-const connectMs = 150;
-const networkMs = 20;
-const sdpOf = (id: string): string =>
-  [
-    'v=0',
-    `o=- ${id}`,
-    'm=application 9 UDP/DTLS/SCTP webrtc-datachannel',
-    'a=candidate:1 1 udp 1 10.0.0.1 9 typ host',
-    '',
-  ].join('\r\n');
-const idOf = (sdp: string): string => /^o=- (\w+)/m.exec(sdp)![1]!;
 
 interface Announcement {
   action: string;
   peer_id: string;
   event?: string;
-  offers?: { offer_id: string; offer: object }[];
+  offers?: { offer_id: string; offer: object; to_peer_id?: string }[];
   answer?: object;
   to_peer_id?: string;
   offer_id?: string;
@@ -32,7 +20,6 @@ interface Announcement {
 /** The tracker, at the other end of every socket. */
 class World {
   readonly sockets = new Map<string, FakeSocket>();
-  readonly channels = new Map<string, FakeChannel>();
   #seed: number;
 
   constructor(seed: number) {
@@ -57,15 +44,18 @@ class World {
     }
     this.sockets.set(peerId, from);
     from.receive({ interval: 120, complete: 0, incomplete: this.sockets.size });
-    const others = [...this.sockets].filter(([id]) => id !== peerId).sort(() => this.random() - 0.5);
-    offers.forEach(({ offer, offer_id }, i) => others[i]?.[1].receive({ offer, offer_id, peer_id: peerId }));
+    const others = [...this.sockets.keys()].filter((id) => id !== peerId).sort(() => this.random() - 0.5);
+    for (const { offer, offer_id, to_peer_id } of offers) {
+      const named = others.indexOf(to_peer_id!);
+      const [to] = others.splice(Math.max(0, named), 1);
+      if (to) this.sockets.get(to)!.receive({ offer, offer_id, peer_id: peerId });
+    }
   }
 }
 let world: World;
 
 class FakeSocket {
   readyState = 0;
-  bufferedAmount = 0;
   onopen: (() => void) | null = null;
   onclose: (() => void) | null = null;
   onmessage: ((event: { data: unknown }) => void) | null = null;
@@ -88,170 +78,148 @@ class FakeSocket {
   }
 }
 
-/** A channel; `other` is its far end, and `arrive` hands it to its connector. */
-class FakeChannel extends EventTarget {
-  readyState = 'connecting';
-  binaryType = 'blob';
-  other: FakeChannel | undefined;
-  readonly arrive: () => void;
-  constructor(arrive: (channel: FakeChannel) => void) {
-    super();
-    this.arrive = () => arrive(this);
-  }
-  open(): void {
-    this.readyState = 'open';
-    this.dispatchEvent(new Event('open'));
-  }
-  close(): void {
-    if (this.readyState === 'closed') return;
-    this.readyState = 'closed';
-    setTimeout(() => this.other?.fail(), networkMs);
-  }
-  fail(): void {
-    if (this.readyState === 'closed') return;
-    this.readyState = 'closed';
-    this.dispatchEvent(new Event('close'));
-  }
-}
-
-/** A visitor that wants as many peers as the core does while a page loads. */
+/** A visitor that wants as many peers as the core does while a page loads, or none. */
 class Visitor {
-  readonly peers = new Set<string>();
-  /** RTCPeerConnections made so far */
+  /** connections that are open */
+  readonly links = new Set<string>();
+  /** offers made and answered so far */
   made = 0;
-  readonly #connector: ReturnType<typeof createConnector>;
-  #open = 0;
+  readonly #meeting: Meeting;
 
-  constructor() {
-    this.#connector = createConnector(
-      (message) => this.#host(message),
-      ({ peerId, channel }) => {
-        assert.ok(!this.peers.has(peerId), 'two connections with one peer');
-        this.peers.add(peerId);
-        this.#open++;
-        this.#want();
-        channel.addEventListener('close', () => {
-          this.peers.delete(peerId);
-          this.#open--;
-          this.#want();
-        }, { once: true });
+  constructor(peers: number, last: string[]) {
+    const torrent = { infoHash, trackers: ['ws://tracker.test/'], ice: [], peers };
+    const joined = { ...torrent, progress: { left: 1, uploaded: 0, downloaded: 0 } };
+    const connector = createConnector(
+      (message) => {
+        if (message.type === 'meet') this.#meeting.meet(message.torrent);
+        if (message.type === 'close') this.#meeting.close(message.id);
+      },
+      ({ id, channel, close }) => {
+        this.links.add(id);
+        const closed = (): void => void (this.links.delete(id) && close());
+        channel.addEventListener('close', closed);
       },
     );
-    const progress = () => ({ left: 1, uploaded: 0, downloaded: 0 });
-    this.#connector.join({ infoHash, trackers: ['ws://tracker.test/'], ice: [], progress });
-    this.#want();
+    this.#meeting = new Meeting({ ...joined, peers: 0 }, randomId(), (message) => {
+      if (message.type === 'channel') this.made++;
+      connector.onHost(message);
+    }, () => {}, () => {});
+    this.#meeting.start({ peers: last, ropes: [] });
+    connector.meet(joined);
   }
 
-  leave(): void {
-    this.#connector.close();
-  }
-
-  #want(): void {
-    this.#connector.want(infoHash, Math.min(8, 30 - this.#open));
-  }
-
-  /** The page's part: descriptions name their connection, and an answer brings its two channels together. */
-  #host(message: ToHost): void {
-    const { channels } = world;
-    if (message.type === 'ready') return;
-    const { id, type } = message;
-    const tell = (answer: FromHost): void => this.#connector.onHost(answer);
-    if (type === 'close') {
-      channels.get(id)?.close();
-    } else if (type === 'answered') {
-      const ours = channels.get(id)!;
-      const theirs = channels.get(idOf(message.sdp))!;
-      [ours.other, theirs.other] = [theirs, ours];
-      setTimeout(() => {
-        if (ours.readyState !== 'connecting' || theirs.readyState !== 'connecting') return;
-        ours.open();
-        theirs.open();
-        theirs.arrive(); // only now, as by RTCPeerConnection's datachannel event
-      }, connectMs);
-    } else {
-      this.made++;
-      const channel = new FakeChannel((its) => {
-        tell({ type: 'channel', id, channel: its as unknown as RTCDataChannel });
-      });
-      channels.set(id, channel);
-      if (type === 'offer') channel.arrive();
-      setTimeout(() => tell({ type: type === 'offer' ? 'offer' : 'answer', id, sdp: sdpOf(id) }), gatherMs);
-    }
+  /** Leaves; returns whom it was connected to. */
+  leave(): string[] {
+    return this.#meeting.stop().peers;
   }
 }
 
 let visitors: Visitor[] = [];
 
-/** Time passes. In small steps, since a timer that is set by a timer counts from the end of the step. */
-function pass(ms: number): void {
-  for (let at = 0; at < ms; at += 10) mock.timers.tick(10);
-}
-
-function arrive(count: number, gapMs: number): void {
+async function arrive(count: number, gapMs: number, { peers = 30, last = [] as string[] } = {}): Promise<void> {
   for (let i = 0; i < count; i++) {
-    if (i > 0) pass(gapMs);
-    visitors.push(new Visitor());
+    if (i > 0) await pass(gapMs);
+    visitors.push(new Visitor(peers, last));
   }
 }
 
-beforeEach(() => {
-  Object.assign(globalThis, { WebSocket: FakeSocket });
-  mock.timers.enable({ apis: ['setTimeout', 'Date'] });
-  mock.method(Math, 'random', () => world.random());
-});
+beforeEach(() => setUp(FakeSocket, () => world.random()));
 afterEach(() => {
-  for (const visitor of visitors) visitor.leave();
-  visitors = [];
-  mock.timers.reset();
-  mock.restoreAll();
+  for (const visitor of visitors.splice(0)) visitor.leave();
+  tearDown();
 });
 
-const least = (): number => Math.min(...visitors.map(({ peers }) => peers.size));
-const each = (name: string, check: () => void): void => {
-  test(name, () => {
-    for (let seed = 1; seed <= 10; seed++) {
+const least = (): number => Math.min(...visitors.map(({ links }) => links.size));
+const most = (): number => Math.max(...visitors.map(({ links }) => links.size));
+const each = (name: string, check: () => Promise<void>): void => {
+  test(name, async () => {
+    for (let seed = 1; seed <= 5; seed++) {
       world = new World(seed);
-      check();
+      await check();
       for (const visitor of visitors.splice(0)) visitor.leave();
-      pass(100);
+      await pass(100);
     }
   });
 };
 
-each('two visitors who arrive together are connected within a second', () => {
-  arrive(2, 0);
-  pass(1000);
-  assert.deepEqual(visitors.map(({ peers }) => peers.size), [1, 1]);
+each('two visitors who arrive together are connected within half a second', async () => {
+  await arrive(2, 0);
+  await pass(500);
+  assert.deepEqual(visitors.map(({ links }) => links.size), [1, 1]);
 });
 
-each('eight visitors who arrive one after the other all know each other at once', () => {
-  arrive(8, 700);
-  pass(1000);
+each('a newcomer is connected within 250 ms', async () => {
+  await arrive(1, 0);
+  await pass(1000);
+  await arrive(1, 0);
+  await pass(250);
+  assert.equal(least(), 1);
+});
+
+each('who comes back offers to the peers of the last page at once', async () => {
+  await arrive(5, 1000);
+  await pass(5000);
+  const last = visitors.pop()!.leave();
+  assert.equal(last.length, 4);
+  await pass(100);
+  await arrive(1, 0, { last });
+  await pass(300);
+  assert.equal(visitors.at(-1)!.links.size, 4);
+  assert.ok(visitors.at(-1)!.made <= 8, 'and each of them once');
+});
+
+each('who comes back to find everybody gone is alone, and waits for others', async () => {
+  await arrive(1, 0, { last: ['bb'.repeat(20), 'cc'.repeat(20)] });
+  await pass(6000);
+  assert.equal(visitors[0]!.made, 2);
+  await arrive(1, 0);
+  await pass(500);
+  assert.equal(least(), 1);
+});
+
+each('eight visitors who arrive one after the other all know each other at once', async () => {
+  await arrive(8, 1000, { peers: 8 });
+  await pass(500);
   assert.equal(least(), 7);
-  pass(60_000);
+  await pass(20_000);
   assert.equal(least(), 7, 'and stay together');
   assert.ok(Math.max(...visitors.map(({ made }) => made)) <= 16, 'without many connections for nothing');
 });
 
-each('eight visitors who arrive together all have five connections within 3 s', () => {
-  arrive(8, 0);
-  pass(3000);
+each('sixteen visitors who arrive one after the other have eight connections or more', async () => {
+  await arrive(16, 1000, { peers: 8 });
+  await pass(1000);
+  assert.ok(least() >= 8, `somebody has ${least()}`);
+  assert.ok(most() <= 32);
+});
+
+each('eight visitors who arrive together all have five connections within 2 s', async () => {
+  await arrive(8, 0);
+  await pass(2000);
   assert.ok(least() >= 5, `somebody has ${least()}`);
-  pass(60_000);
+  await pass(20_000);
   assert.ok(Math.max(...visitors.map(({ made }) => made)) <= 50);
 });
 
-each('in a larger crowd nobody is left alone', () => {
-  arrive(24, 100);
-  pass(3000);
+each('in a larger crowd nobody is left alone', async () => {
+  await arrive(24, 100);
+  await pass(3000);
   assert.ok(least() >= 5, `somebody has ${least()}`);
 });
 
-each('those who leave are replaced', () => {
-  arrive(9, 50);
-  pass(15_000);
+each('those who leave are replaced', async () => {
+  await arrive(9, 50);
+  await pass(15_000);
   for (const visitor of visitors.splice(0, 4)) visitor.leave();
-  arrive(4, 50);
-  pass(3000);
+  await arrive(4, 50);
+  await pass(3000);
   assert.ok(least() >= 5, `somebody has ${least()}`);
+});
+
+each('a visitor that wants nobody is found by those who do', async () => {
+  await arrive(1, 0, { peers: 0 });
+  await pass(1000);
+  await arrive(1, 0, { peers: 1 });
+  await pass(300);
+  assert.equal(least(), 1);
 });

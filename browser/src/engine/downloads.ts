@@ -42,15 +42,13 @@ export class Downloads {
 
   /** Those that are waited for, the most urgent first. */
   wanted(): Download[] {
-    const due = (download: Download) => Math.min(...Array.from(download.requests, (request) => request.dueMs));
-    return [...this].filter((download) => download.requests.size > 0).sort((a, b) => due(a) - due(b));
+    return [...this].filter((download) => download.requests.size > 0).sort((a, b) => a.dueMs - b.dueMs);
   }
 
-  /** Those that nobody waits for and that are too many, the longest idle first. */
+  /** Those that nobody waits for and that are too many, the longest idle ones. */
   surplus(): Download[] {
     const idle = [...this].filter((download) => download.requests.size === 0 && download.idleMs > 0);
-    idle.sort((a, b) => a.idleMs - b.idleMs);
-    return idle.slice(0, Math.max(0, idle.length - maxIdle));
+    return idle.sort((a, b) => b.idleMs - a.idleMs).slice(maxIdle);
   }
 
   forget({ content }: Download): void {

@@ -1,86 +1,109 @@
 /**
- * The engine's half in the page: makes the peer connections that the core asks for, and runs the core, in a dedicated
- * worker where the browser and the page's CSP allow one, else in the page.
+ * The engine's half in the page: meets the peers that the core wants, and runs the core, in a dedicated worker where the
+ * browser and the page's CSP allow one, else in the page.
  */
 import type { EngineHandle, EngineOptions } from '../shared/messages.ts';
-import { Connections } from './connections.ts';
 import { startCore } from './core.ts';
-import { relay } from './relay.ts';
-import type { FromHost, ToHost } from './rtc.ts';
+import { Meeting, randomId } from './meeting.ts';
+import { recall, remember, type Left } from './memory.ts';
+import type { FromHost, Joined, ToHost } from './rtc.ts';
 
-/** A worker that has not spoken by then does not run. */
-const workerStartMs = 10_000;
+/** What the last page met is left again unless the core wants it by then. */
+const adoptMs = 5_000;
 
 export function startHost(options: EngineOptions): EngineHandle {
-  /** what the core has not been told yet, since it does not run yet */
-  let waiting: [FromHost, Transferable[]][] | undefined = [];
-  let deliver: (message: FromHost, transfer: Transferable[]) => void = () => {};
-  let transfers = true;
-  let suspended = false;
+  const { script } = options;
+  // Client id as by BEP 20's convention, `-PK0001-`, then random bytes.
+  const peerId = `2d504b303030312d${randomId().slice(16)}`;
+  const meetings = new Map<string, { torrent: Joined; meeting: Meeting }>();
+  let post!: (message: FromHost, transfer?: Transferable[]) => void;
+  let closed = false;
+  let stopCore: () => void;
 
-  function post(message: FromHost, transfer: Transferable[] = []): void {
-    if (waiting) waiting.push([message, transfer]);
-    else deliver(message, transfer);
+  function meet(torrent: Joined, left?: Left): void {
+    const { infoHash, trackers } = torrent;
+    const met = meetings.get(infoHash);
+    if (met && String(met.torrent.trackers) === String(trackers)) {
+      met.torrent = torrent;
+      met.meeting.meet(torrent);
+      return;
+    }
+    met?.meeting.stop();
+    const meeting: Meeting = new Meeting(
+      torrent,
+      peerId,
+      (message, transfer) => post(message, transfer),
+      options.heard,
+      () => keep(torrent, meeting.left),
+    );
+    meetings.set(infoHash, { torrent, meeting });
+    meeting.start(left);
   }
 
-  const connections = new Connections(post, (id, channel, ours) => {
-    // What the other side sends while its channel moves to the worker is lost (Chromium), and it may send at once. A
-    // channel of ours opens only after it has moved.
-    if (transfers && ours) {
-      try {
-        post({ type: 'channel', id, channel }, [channel as unknown as Transferable]);
-        return;
-      } catch {
-        transfers = false; // DataCloneError: this browser's channels stay where they are
-      }
-    }
-    const { port1, port2 } = new MessageChannel();
-    relay(channel, port1);
-    post({ type: 'relay', id, port: port2 }, [port2]);
-  });
+  function keep(torrent: Joined, left: Left): void {
+    if (left.peers.length) remember(script, { torrent, ...left });
+  }
+
+  function leave(infoHash: string): void {
+    meetings.get(infoHash)?.meeting.stop();
+    meetings.delete(infoHash);
+  }
 
   function receive(message: ToHost): void {
-    if (message.type === 'ready' && waiting) {
-      const kept = waiting;
-      waiting = undefined;
-      for (const [kind, transfer] of kept) deliver(kind, transfer);
+    switch (message.type) {
+      case 'meet':
+        return meet(message.torrent);
+      case 'leave':
+        return leave(message.infoHash);
+      case 'beat':
+        return post(message);
+      case 'wake':
+        return options.wake();
+      case 'close':
+        for (const { meeting } of meetings.values()) meeting.close(message.id);
+        return;
+      case 'acquainted':
+        return meetings.get(message.infoHash)?.meeting.acquainted(message.id);
+      case 'strangers':
+        return meetings.get(message.infoHash)?.meeting.knownToPeers(message.peers);
+      case 'introduced':
+        return meetings.get(message.introduced.infoHash)?.meeting.introduced(message.introduced);
+      default:
+        message satisfies never;
     }
-    if (!suspended) connections.handle(message);
-    else if (message.type !== 'ready' && message.type !== 'close') post({ type: 'closed', id: message.id });
   }
 
   function startInPage(): void {
+    let handler: (message: FromHost) => void;
+    stopCore = () => post({ type: 'stop' });
     // Each a turn later, as from a worker; order is kept.
+    post = (message) => queueMicrotask(() => handler(message));
     startCore({
+      peerId,
       post: (message) => queueMicrotask(() => receive(message)),
-      listen: (handler) => (deliver = (message) => queueMicrotask(() => handler(message))),
+      listen: (listener) => (handler = listener),
     });
-    receive({ type: 'ready' });
   }
 
   function startInWorker(): void {
-    const worker = new Worker(options.script, { type: 'module', name: 'planktos' });
-    let spoke = false;
-    const giveUp = (): void => {
-      clearTimeout(timer);
-      if (spoke) return;
-      worker.onmessage = worker.onerror = null;
-      worker.terminate();
-      startInPage();
+    const worker = new Worker(script, { type: 'module', name: peerId });
+    // A worker that is busy when the page goes into Chromium's back/forward cache is stopped in the midst of its script,
+    // and what comes by a channel then runs it again, which ends the page's process. So no worker outlives the page.
+    stopCore = () => worker.terminate();
+    // What is posted before the script runs waits in the worker's queue.
+    post = (message, transfer = []) => worker.postMessage(message, transfer);
+    worker.onmessage = ({ data }: MessageEvent<ToHost>) => {
+      worker.onerror = null; // it runs
+      receive(data);
     };
-    const timer = setTimeout(giveUp, workerStartMs);
     worker.onerror = (event) => {
       event.preventDefault();
-      giveUp();
-    };
-    worker.onmessage = ({ data }: MessageEvent<ToHost>) => {
-      if (!spoke) {
-        spoke = true;
-        clearTimeout(timer);
-        deliver = (message, transfer) => worker.postMessage(message, transfer);
-        if (data.type !== 'ready') receive({ type: 'ready' });
-      }
-      receive(data);
+      worker.terminate();
+      if (closed) return;
+      startInPage();
+      // What the worker was sent is lost with it.
+      for (const infoHash of [...meetings.keys()]) leave(infoHash);
+      connect();
     };
   }
 
@@ -96,19 +119,24 @@ export function startHost(options: EngineOptions): EngineHandle {
     startInPage();
   }
   connect();
+  const last = recall(script);
+  if (last) {
+    // How many peers are wanted the core will say.
+    const torrent = { ...last.torrent, peers: 0 };
+    meet(torrent, last);
+    setTimeout(() => {
+      if (meetings.get(torrent.infoHash)?.torrent === torrent) leave(torrent.infoHash);
+    }, adoptMs);
+  }
   return {
-    reconnect() {
-      if (suspended) {
-        suspended = false;
-        post({ type: 'resumed' });
-      }
-      connect();
-    },
+    reconnect: connect,
     close() {
-      if (suspended) return;
-      suspended = true;
-      connections.closeAll();
-      post({ type: 'suspended' });
+      if (closed) return;
+      closed = true;
+      stopCore();
+      for (const { torrent, meeting } of meetings.values()) {
+        keep(torrent, meeting.stop());
+      }
     },
   };
 }

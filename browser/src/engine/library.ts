@@ -4,19 +4,26 @@
  * from the file on first use and must itself lead to the content's hash.
  */
 import type { Tree } from './tree.ts';
-import type { Bytes } from '../shared/wire.ts';
+import { join, type Bytes } from '../shared/bytes.ts';
+import { openReader, type Reader } from '../store/reader.ts';
 import { nameOf, type ContentId, type Store } from '../store/store.ts';
 
+/** Read at a time, if pieces are not longer. */
+export const stretchBytes = 256 * 1024;
+/** of stretches, and of layers */
 const cacheBytes = 8 << 20;
-const layersBytes = 8 << 20;
+/** How long a content stays open that is no longer read. */
+const openMs = 1000;
 
 export class Library {
   readonly #store: Store;
   readonly #tree: Tree;
   readonly #contents = new Map<string, ContentId>();
-  /** verified pieces and layers, the longest unused first; a promise, so that simultaneous readers share one read */
-  readonly #pieces = new Cache<Bytes>(cacheBytes);
-  readonly #layers = new Cache<Bytes>(layersBytes);
+  /** verified stretches and layers, the longest unused first; promises, so that simultaneous readers share one read */
+  readonly #stretches = new Cache<Bytes>(cacheBytes);
+  readonly #layers = new Cache<Bytes>(cacheBytes);
+  /** the content that was read last */
+  #open: { name: string; reader: Promise<Reader | undefined>; timer?: ReturnType<typeof setTimeout> } | undefined;
 
   constructor(store: Store, tree: Tree) {
     this.#store = store;
@@ -42,27 +49,41 @@ export class Library {
   /** Forgets the content; true if it was here. */
   drop(content: ContentId): boolean {
     const name = nameOf(content);
-    this.#pieces.drop((key) => key.startsWith(name));
+    if (this.#open?.name === name) void this.#close();
+    this.#stretches.drop((key) => key.startsWith(name));
     this.#layers.drop((key) => key.startsWith(name));
     return this.#contents.delete(name);
   }
 
   /**
-   * Piece `index` of the content. Undefined if the content is gone, or is not what its name says: it is forgotten then,
-   * and deleted from the store.
+   * Verified bytes of the content, perhaps as a view of what others are given. Undefined if it is gone, or is not what
+   * its name says: it is forgotten then, and deleted from the store.
    */
-  async piece(content: ContentId, pieceLength: number, index: number): Promise<Bytes | undefined> {
+  async read(content: ContentId, pieceLength: number, start: number, end: number): Promise<Bytes | undefined> {
+    const size = Math.max(pieceLength, stretchBytes);
+    const parts: Bytes[] = [];
+    for (let at = start; at < end; ) {
+      const from = at - (at % size);
+      const stretch = await this.#stretch(content, pieceLength, from, Math.min(from + size, content.size));
+      if (!stretch) return undefined;
+      parts.push(stretch.subarray(at - from, end - from));
+      at += parts.at(-1)!.length;
+    }
+    return join(parts);
+  }
+
+  async #stretch(content: ContentId, pieceLength: number, from: number, to: number): Promise<Bytes | undefined> {
     if (!this.has(content)) return undefined;
-    const key = `${nameOf(content)}:${pieceLength}:${index}`;
-    return this.#pieces.get(key, Math.min(pieceLength, content.size), async () => {
+    return this.#stretches.get(`${nameOf(content)}:${pieceLength}:${from}`, to - from, async () => {
       const layer = await this.layer(content, pieceLength);
-      const file = layer && (await this.#file(content));
-      if (!layer || !file) return undefined;
-      const start = index * pieceLength;
-      const data = await bytesOf(file.slice(start, start + pieceLength));
-      if (data && (await this.#tree.verifyPiece(content, pieceLength, layer, index, data))) return data;
-      await this.#discredit(content);
-      return undefined;
+      const data = layer && (await this.#bytes(content, from, to));
+      for (let at = from; data && at < to; at += pieceLength) {
+        const piece = data.subarray(at - from, at - from + pieceLength);
+        if (await this.#tree.verifyPiece(content, pieceLength, layer, at / pieceLength, piece)) continue;
+        await this.#discredit(content);
+        return undefined;
+      }
+      return data;
     });
   }
 
@@ -72,11 +93,9 @@ export class Library {
     if (!this.has(content)) return undefined;
     const count = Math.ceil(content.size / pieceLength);
     return this.#layers.get(`${nameOf(content)}:${pieceLength}`, 32 * count, async () => {
-      const file = await this.#file(content);
-      if (!file) return undefined;
       const layer = new Uint8Array(32 * count);
       for (let i = 0; i < count; i++) {
-        const data = await bytesOf(file.slice(i * pieceLength, (i + 1) * pieceLength));
+        const data = await this.#bytes(content, i * pieceLength, Math.min((i + 1) * pieceLength, content.size));
         if (!data) return undefined;
         layer.set(await this.#tree.pieceRoot(data, pieceLength), 32 * i);
       }
@@ -86,30 +105,51 @@ export class Library {
     });
   }
 
-  /** Keeps the layer that a download has verified. */
-  keepLayer(content: ContentId, pieceLength: number, layer: Bytes): void {
-    void this.#layers.get(`${nameOf(content)}:${pieceLength}`, layer.length, async () => layer);
+  /** Keeps what a download has verified: the layer and, if it is at hand, the content. */
+  keep(content: ContentId, pieceLength: number, layer: Bytes, data: Bytes | undefined): void {
+    const key = `${nameOf(content)}:${pieceLength}`;
+    if (layer.length) void this.#layers.get(key, layer.length, async () => layer);
+    const size = Math.max(pieceLength, stretchBytes);
+    for (let from = 0; data && from < data.length; from += size) {
+      const stretch = data.subarray(from, from + size);
+      void this.#stretches.get(`${key}:${from}`, stretch.length, async () => stretch);
+    }
   }
 
-  /** The stored file; one that has left the store is forgotten. */
-  async #file(content: ContentId): Promise<Blob | undefined> {
-    const file = await this.#store.get(content);
-    if (!file) this.drop(content);
-    return file;
+  /** Bytes of the stored file. One that has left the store is forgotten, one that cannot be read deleted. */
+  async #bytes(content: ContentId, start: number, end: number): Promise<Bytes | undefined> {
+    // Who waits for the reader reads before anything closes it: that waits for it, too, and came later.
+    const reader = await this.#reader(content);
+    const data = await reader?.read(start, end);
+    if (!reader) this.drop(content);
+    else if (!data) await this.#discredit(content);
+    return data;
+  }
+
+  /** Opens the content, or finds it open. */
+  #reader(content: ContentId): Promise<Reader | undefined> {
+    const name = nameOf(content);
+    if (this.#open?.name !== name) {
+      void this.#close();
+      this.#open = { name, reader: openReader(this.#store, content) };
+    }
+    clearTimeout(this.#open!.timer);
+    this.#open!.timer = setTimeout(() => void this.#close(), openMs);
+    return this.#open!.reader;
+  }
+
+  async #close(): Promise<void> {
+    const open = this.#open;
+    this.#open = undefined;
+    clearTimeout(open?.timer);
+    (await open?.reader)?.close();
   }
 
   async #discredit(content: ContentId): Promise<void> {
+    const closed = this.#close();
     this.drop(content);
+    await closed;
     await this.#store.delete(content);
-  }
-}
-
-async function bytesOf(blob: Blob): Promise<Bytes | undefined> {
-  try {
-    return new Uint8Array(await blob.arrayBuffer());
-  } catch {
-    // The file was deleted or written to since it was opened.
-    return undefined;
   }
 }
 

@@ -1,278 +1,367 @@
 /**
- * Meets the peers of one torrent: offers connections through its trackers, answers the offers of others, and gives the
- * swarm what opens.
+ * Meets the peers of one torrent: offers connections through its trackers, and through peers where those are not enough,
+ * answers the offers of others, and passes the channels on.
  *
- * A tracker passes each offer of an announcement to another peer, at random. One that is connected already ignores it,
- * so that a round has as many offers as let the peers still lacking be met by chance: in a small crowd, one for
- * everybody. An offer that is not answered soon is forgotten, and the next round begins. Whatever fails costs only
- * itself, but rounds follow each other ever slower until a connection lasts.
+ * A tracker passes each offer of an announcement to another peer, at random, so that a round of offers has as many as
+ * let the peers still lacking be met by chance. An offer that is not answered soon is forgotten, and the next round
+ * begins. Whatever fails costs only itself, but rounds follow each other ever slower until a connection lasts.
  */
-import { reach, trimSdp } from '../shared/sdp.ts';
-import type { Announced, Announcer, Described, Progress } from './announcer.ts';
-import { keepsOld, stateMs, type PeerConnection, type State } from './peers.ts';
-import type { FromHost, Joined, OnLink, ToHost } from './rtc.ts';
+import { keepsOld, offersFor, pauseMs } from '../shared/offers.ts';
+import { trimSdp } from '../shared/sdp.ts';
+import type { Announce } from '../shared/signal.ts';
+import { hex } from '../shared/bytes.ts';
+import type { EngineOptions } from '../shared/messages.ts';
+import { Connection, type ConnectionOwner } from './connection.ts';
+import type { Left } from './memory.ts';
+import type { FromHost, Introduced, Joined } from './rtc.ts';
+import { Standby, type StandbyOwner } from './standby.ts';
+import { Tracker, type Announced, type Described, type Released } from './tracker.ts';
 
-/** Offers in one announcement; trackers pass on 5 to 20. */
-const maxOffers = 8;
+/** Trackers of one torrent that are used; more would only cost connections. */
+const maxTrackers = 4;
+/** A tracker that has not replied for so long is no reason to keep another one waiting. */
+const patienceMs = 500;
+/** Who is connected to so many peers is found by way of one tracker. */
+const enoughPeers = 8;
 /** Connections of a torrent, those in the making included: beyond it, remote offers are not answered. */
 const maxConnections = 32;
-/** Remote offers answered at a time. */
+/** Connections from remote offers that are not open yet. */
 const maxAccepting = 8;
-/** From one round of offers to the next: twice as long each time. */
-const firstPauseMs = 1_000;
-const lastPauseMs = 60_000;
-/** How long a tracker that has not answered yet is hoped to know somebody. */
-const hopeMs = 2_000;
+/** A connection that has been open for so long shows that connecting works. */
+const lastingMs = 10_000;
+/** Where fewer peers are met than wanted for so long, and trackers know no more, peers are asked for theirs. */
+const lackingMs = 10_000;
 
-export class Meeting implements Announced {
-  readonly infoHash: string;
-  readonly peerId: string;
-  readonly progress: () => Progress;
-  announcers: Announcer[] = [];
-  #ice: RTCIceServer[];
-  #post: (message: ToHost) => void;
-  #onLink: OnLink;
-  #want = 0;
-  #connections = new Map<string, PeerConnection>();
+/** A tracker, or our peers together. */
+interface Announcer {
+  announce(offers: Announce['offers']): void;
+}
+
+type Post = (message: FromHost, transfer?: Transferable[]) => void;
+
+export class Meeting implements Announced, ConnectionOwner, StandbyOwner {
+  #torrent: Joined;
+  #peerId: string;
+  #post: Post;
+  #heard: EngineOptions['heard'];
+  /** what the next page is to know has changed */
+  roped: () => void;
+  #trackers: Tracker[] = [];
+  /** trackers that there was no reason yet to ask */
+  #untried: string[] = [];
+  #patience: ReturnType<typeof setTimeout> | undefined;
+  #connections = new Map<string, Connection>();
+  #standby = new Standby(this);
+  /** the trackers, or the common peers, whose round of offers is being made */
+  #offering = new Set<Announcer>();
+  readonly #peers: Announcer = {
+    announce: (offers) => this.#post({ type: 'offers', infoHash: this.#torrent.infoHash, offers }),
+  };
+  /** how many our peers know that we are not connected to */
+  #strangers = 0;
+  /** when a connection last opened, or the search began */
+  #openedMs = 0;
+  /** the last page knew of no tracker that answers */
+  #orphan = false;
   /** rounds of offers since a connection last lasted */
   #rounds = 0;
   #nextRoundMs = 0;
   #timer: ReturnType<typeof setTimeout> | undefined;
-  #beganMs = Date.now();
+  /** what the core was told last of the peers to come */
+  #told: number | undefined;
 
-  constructor(torrent: Joined, peerId: string, post: (message: ToHost) => void, onLink: OnLink) {
-    this.infoHash = torrent.infoHash;
-    this.progress = torrent.progress;
-    this.peerId = peerId;
-    this.#ice = torrent.ice;
+  /** @param peerId how we name ourselves, 40 hex digits */
+  constructor(torrent: Joined, peerId: string, post: Post, heard: EngineOptions['heard'], roped: () => void) {
+    this.#torrent = torrent;
+    this.#peerId = peerId;
     this.#post = post;
-    this.#onLink = onLink;
+    this.#heard = heard;
+    this.roped = roped;
   }
 
-  get connected(): boolean {
-    return this.#count('open') > 0;
+  /** Begins, or begins anew, where the last page ended: those who were its peers are likely to be there still. */
+  start({ peers, ropes, tracker }: Left = { peers: [], ropes: [] }): void {
+    const urls = [...new Set(this.#torrent.trackers)].filter((url) => /^wss?:/.test(url)).slice(0, maxTrackers);
+    this.#untried = urls.sort((a, b) => Number(b === tracker) - Number(a === tracker));
+    this.#openedMs = Date.now();
+    this.#orphan = ropes.length > 0;
+    this.#tryNext();
+    const [first] = this.#trackers;
+    if (this.#orphan) void this.#standby.resume(ropes);
+    else if (first && peers.length) void this.#offer(first, peers.length, peers);
   }
 
-  /**
-   * Peers that may yet be connected: those in the making, or that the best-informed tracker knows besides; at the very
-   * beginning, one that it may know.
-   */
-  get coming(): number {
-    const hope = Date.now() - this.#beganMs < hopeMs && this.announcers.some((announcer) => !announcer.heard);
-    const known = Math.max(0, ...this.announcers.map((announcer) => announcer.others)) - this.#count('open');
-    return Math.max(hope ? 1 : 0, known, this.#count('accepting') + this.#count('connecting'));
+  /** What the next page is to know. */
+  get left(): Left {
+    const open = [...this.#connections.values()].filter(({ state }) => state === 'open');
+    return { peers: open.map(({ peerId }) => peerId!), ropes: this.#standby.ropes, tracker: this.#ranked[0]?.url };
   }
 
-  searching(announcer: Announcer): boolean {
-    return this.#lacking > 0 && announcer.others <= this.#connections.size;
+  /** Takes leave of the trackers and ends every connection. */
+  stop(): Left {
+    const { left } = this;
+    this.#standby.leave();
+    this.#untried = [];
+    for (const each of this.#trackers.splice(0)) each.stop();
+    for (const connection of [...this.#connections.values()]) connection.close();
+    clearTimeout(this.#timer);
+    clearTimeout(this.#patience);
+    this.#timer = this.#told = undefined;
+    this.#rounds = this.#nextRoundMs = 0;
+    return left;
+  }
+
+  /** The same torrent, of which more or fewer peers are wanted now. */
+  meet(torrent: Joined): void {
+    this.#torrent = torrent;
+    this.#told = undefined;
+    this.#balance();
+  }
+
+  close(id: string): void {
+    this.#connections.get(id)?.close();
+  }
+
+  /** The peer at the other end of a connection passes on what we say. */
+  acquainted(id: string): void {
+    const connection = this.#connections.get(id);
+    if (connection) this.#standby.acquainted(connection);
+    this.#balance();
+  }
+
+  /** How many our peers know that we are not connected to. */
+  knownToPeers(strangers: number): void {
+    this.#strangers = strangers;
+    this.#balance();
+  }
+
+  /** What comes by way of a peer, or from it. */
+  introduced({ via, type, peerId, id, sdp }: Introduced): void {
+    const peer = this.#connections.get(via);
+    const { infoHash } = this.#torrent;
+    if (!peer) return;
+    if (type === 'spare' && this.#isOrphan) void this.#standby.take(peer, id, sdp);
+    else if (type === 'agreed') this.#standby.agreed(peer, id, sdp);
+    else if (type === 'answered') this.described({ type: 'answer', infoHash, peerId, offerId: id, sdp }, () => false);
+    else if (type === 'offered') {
+      this.described({ type: 'offer', infoHash, peerId, offerId: id, sdp }, (answer) => {
+        this.#introduce({ via, type: 'answer', peerId, id, sdp: answer });
+        return true;
+      });
+    }
+  }
+
+  // Announced
+
+  announcement(): Omit<Announce, 'offers' | 'event'> {
+    return { infoHash: this.#torrent.infoHash, peerId: this.#peerId, ...this.#torrent.progress };
+  }
+
+  searching(tracker: Tracker): boolean {
+    return this.#lacking > 0 && tracker.others! <= this.#connections.size;
+  }
+
+  waits(offerId: string): boolean {
+    return this.#connections.has(offerId);
   }
 
   counted(): void {
     this.#balance();
   }
 
-  want(peers: number): void {
-    const before = this.#lacking;
-    this.#want = Math.min(8, Math.max(0, Math.floor(peers) || 0));
+  described({ type, peerId, offerId, sdp }: Described, reply: (sdp: string) => boolean): void {
+    const trimmed = trimSdp(sdp);
+    const connection = this.#connections.get(offerId);
+    if (type === 'answer') {
+      if (connection?.state !== 'offered') return;
+      if (!trimmed || !this.#yields(peerId, true)) connection.close();
+      else connection.answered(peerId, trimmed);
+    } else if (trimmed && !connection && peerId !== this.#peerId && this.#accepts && this.#yields(peerId, false)) {
+      void this.#answer(peerId, offerId, trimmed, reply);
+    }
+    this.#report();
+  }
+
+  released({ snapshot, root }: Released): void {
+    this.#heard({ snapshot, from: 'tracker', ...(root && { root: new TextEncoder().encode(root).buffer }) });
+  }
+
+  // ConnectionOwner
+
+  channel({ id, ours }: Connection, channel: RTCDataChannel): void {
+    const { infoHash } = this.#torrent;
+    this.#post({ type: 'channel', id, infoHash, ours, channel }, [channel as unknown as Transferable]);
+  }
+
+  opened(connection: Connection): void {
+    this.#connections.set(connection.id, connection); // where it was a spare
+    this.#standby.opened(connection);
+    this.#openedMs = Date.now();
+    this.#report();
+  }
+
+  wavers(connection: Connection): void {
+    this.#standby.away(connection);
+  }
+
+  ended(connection: Connection): void {
+    const { id, state, ageMs } = connection;
+    this.#connections.delete(id);
+    this.#post({ type: 'closed', id });
+    this.#standby.ended(connection);
+    if (state === 'open' && ageMs >= lastingMs) this.#rounds = 0;
     this.#balance();
-    if (before <= 0 && this.#lacking > 0) for (const announcer of this.announcers) announcer.search();
   }
 
-  has(id: string): boolean {
-    return this.#connections.has(id);
+  // StandbyOwner
+
+  connect(id: string, peerId?: string, certificate?: RTCCertificate): Connection | undefined {
+    const connection = this.#make(id, peerId, certificate);
+    if (connection) this.#connections.set(id, connection);
+    return connection;
   }
 
-  onHost(message: Extract<FromHost, { id: string }>, channel?: RTCDataChannel): void {
-    const connection = this.#connections.get(message.id);
-    if (!connection) return;
-    switch (message.type) {
-      case 'offer':
-        if (connection.state === 'gathering') this.#offerMade(connection, message.sdp);
-        return;
-      case 'answer':
-        if (connection.state === 'accepting') this.#answerMade(connection, message.sdp);
-        return;
-      case 'channel':
-      case 'relay':
-        if (channel && !connection.channel) this.#channelMade(connection, channel);
-        return;
-      case 'closed':
-        this.#drop(connection);
-        return;
-      default:
-        message satisfies never;
-    }
+  spare(): Connection | undefined {
+    return this.#make(randomId());
   }
 
-  /** A remote offer, or the answer to one of ours, from the tracker. */
-  described(announcer: Announcer, message: Described): void {
-    if (message.peerId === this.peerId) return;
-    const sdp = trimSdp(message.sdp);
-    if (message.type === 'answer') {
-      const connection = this.#connections.get(message.offerId);
-      if (connection?.state !== 'offered' || connection.announcer !== announcer) return;
-      if (!sdp || !this.#yields(message.peerId, true)) return this.#drop(connection);
-      connection.peerId = message.peerId;
-      this.#enter(connection, 'connecting');
-      this.#post({ type: 'answered', id: connection.id, sdp });
-      return;
-    }
-    if (!sdp || this.#connections.size >= maxConnections || this.#count('accepting') >= maxAccepting) return;
-    if (!this.#yields(message.peerId, false)) return;
-    const { peerId, offerId } = message;
-    const connection = this.#add({ id: randomId(), state: 'accepting', announcer, ours: false, peerId, offerId });
-    this.#post({ type: 'accept', id: connection.id, ice: this.#ice, sdp });
+  say({ id: via, peerId }: Connection, type: Introduced['type'], id: string, sdp: string): void {
+    this.#introduce({ via, type, peerId: peerId!, id, sdp });
   }
 
-  /** Ends every connection; the torrent may go on with others. */
-  clear(): void {
-    clearTimeout(this.#timer);
-    this.#timer = undefined;
-    this.#rounds = this.#nextRoundMs = 0;
-    for (const connection of [...this.#connections.values()]) this.#drop(connection);
+  #introduce(what: Omit<Introduced, 'infoHash'>): void {
+    this.#post({ type: 'introduced', introduced: { infoHash: this.#torrent.infoHash, ...what } });
   }
 
-  /** Peers still wanted; `want` counts those beyond what is open. */
+  /** Asks one tracker more, and soon another, unless it answers. */
+  #tryNext(): void {
+    clearTimeout(this.#patience);
+    const url = this.#untried.shift();
+    if (url === undefined) return;
+    this.#patience = setTimeout(() => this.#tryNext(), patienceMs);
+    this.#trackers.push(new Tracker(url, this));
+  }
+
+  /** Tries another tracker where those that were have failed, or know too few, and has no other wait for one that answers. */
+  #seekTracker(): void {
+    const few = this.#lacking > 0 || this.#connections.size < enoughPeers;
+    const told = this.#trackers.every(({ others }) => others !== undefined);
+    if (this.#trackers.some(({ delayMs }) => delayMs !== undefined)) clearTimeout(this.#patience);
+    if (told && few && this.#trackers.every(({ others }) => others! <= this.#connections.size)) this.#tryNext();
+  }
+
+  /** The trackers that answer, the fastest first, and then the others. */
+  get #ranked(): Tracker[] {
+    const delayMs = (tracker: Tracker): number => tracker.delayMs ?? Number.MAX_VALUE;
+    return [...this.#trackers].sort((a, b) => delayMs(a) - delayMs(b));
+  }
+
+  /** Whether no tracker answers, as far as that is known. */
+  get #isOrphan(): boolean {
+    const told = this.#orphan || this.#trackers.every(({ others }) => others !== undefined);
+    return told && this.#trackers.every(({ delayMs }) => delayMs === undefined);
+  }
+
+  /** How many strangers are to be met by way of common peers: any only while trackers do not bring enough. */
+  get #byPeers(): number {
+    const asks = this.#isOrphan || Date.now() - this.#openedMs > lackingMs;
+    return asks && this.#count(({ state }) => state === 'open') ? this.#strangers : 0;
+  }
+
+  /** Peers still wanted. */
   get #lacking(): number {
-    return this.#want - (this.#connections.size - this.#count('open'));
+    return Math.min(this.#torrent.peers, maxConnections) - this.#connections.size;
   }
 
-  #count(state: State): number {
-    let count = 0;
-    for (const connection of this.#connections.values()) if (connection.state === state) count++;
-    return count;
+  get #accepts(): boolean {
+    const accepting = this.#count(({ ours, state }) => !ours && state !== 'open');
+    return accepting < maxAccepting && this.#connections.size < maxConnections;
   }
 
-  /** Begins a round of offers if peers are wanted and some tracker knows more than are connected or offered to. */
+  #count(of: (connection: Connection) => boolean): number {
+    return [...this.#connections.values()].filter(of).length;
+  }
+
+  /** Begins a round of offers if peers are wanted and somebody knows more than are connected or offered to. */
   #balance(): void {
-    let lacking = Math.min(this.#lacking, maxConnections - this.#connections.size);
-    if (lacking <= 0) return;
-    const pauseMs = this.#nextRoundMs - Date.now();
-    if (pauseMs > 0) {
-      this.#timer ??= setTimeout(() => this.#resume(), pauseMs);
-      return;
-    }
-    for (const announcer of this.announcers) {
-      if (this.#offering(announcer)) continue; // one round at a time
-      const { others } = announcer;
-      const strangers = others - this.#connections.size;
-      const wanted = Math.min(lacking, strangers);
-      if (wanted <= 0) continue;
-      const offers = Math.min(maxOffers, Math.ceil((wanted * others) / strangers));
-      this.#nextRoundMs = Date.now() + Math.min(lastPauseMs, firstPauseMs * 2 ** Math.min(this.#rounds++, 10));
-      for (let i = 0; i < offers; i++) {
-        const connection = this.#add({ id: randomId(), state: 'gathering', announcer, ours: true });
-        this.#post({ type: 'offer', id: connection.id, ice: this.#ice });
+    this.#seekTracker();
+    this.#report();
+    if (this.#isOrphan) this.#standby.give();
+    else this.#standby.end();
+    const making = this.#count(({ state }) => state !== 'open');
+    const rounds = this.#ranked.map((tracker): [Announcer, number] => {
+      return [tracker, offersFor(this.#lacking, tracker.others ?? 0, this.#connections.size)];
+    });
+    // Peers pass each offer to another stranger, so that none is wasted: they come first.
+    rounds.unshift([this.#peers, offersFor(this.#lacking, this.#byPeers - making, 0)]);
+    for (const [announcer, offers] of rounds) {
+      if (!offers || this.#offering.has(announcer)) continue;
+      const restMs = this.#nextRoundMs - Date.now();
+      if (restMs > 0) {
+        clearTimeout(this.#timer);
+        this.#timer = setTimeout(() => this.#balance(), restMs);
+        return;
       }
-      lacking -= offers;
-      if (lacking <= 0) break;
+      this.#nextRoundMs = Date.now() + pauseMs(this.#rounds++);
+      void this.#offer(announcer, offers);
     }
   }
 
-  #resume(): void {
-    this.#timer = undefined;
+  /** Announces offers once all of them are made or have failed; those for `peers` to them, where that is possible. */
+  async #offer(announcer: Announcer, count: number, peers: string[] = []): Promise<void> {
+    this.#offering.add(announcer);
+    const one = async (_: unknown, i: number): Promise<Announce['offers']> => {
+      const connection = this.connect(randomId());
+      const sdp = await connection?.describe();
+      const toPeerId = peers[i];
+      return connection && sdp !== undefined ? [{ id: connection.id, sdp, ...(toPeerId && { toPeerId }) }] : [];
+    };
+    const offers = (await Promise.all(Array.from({ length: count }, one))).flat();
+    this.#offering.delete(announcer);
+    if (offers.length) announcer.announce(offers);
     this.#balance();
   }
 
-  #offering(announcer: Announcer): boolean {
-    for (const { state, announcer: its } of this.#connections.values()) {
-      if (state === 'gathering' && its === announcer) return true;
-    }
-    return false;
+  async #answer(peerId: string, id: string, offer: string, reply: (sdp: string) => boolean): Promise<void> {
+    const connection = this.connect(id, peerId);
+    const sdp = await connection?.describe(offer);
+    if (sdp !== undefined && !reply(sdp)) connection!.close();
   }
 
-  #offerMade(connection: PeerConnection, sdp: string): void {
-    const trimmed = trimSdp(sdp);
-    if (!trimmed || reach(trimmed) === 'none') return this.#drop(connection);
-    connection.sdp = trimmed;
-    this.#enter(connection, 'offered');
-    this.#sendOffers(connection.announcer);
-  }
-
-  /** Announces the offers of a round, once all of it are made or have failed. */
-  #sendOffers(announcer: Announcer): void {
-    if (this.#offering(announcer)) return;
-    const round = [...this.#connections.values()].filter((its) => its.announcer === announcer && its.sdp !== undefined);
-    if (!round.length) return;
-    const sent = announcer.announce(round.map(({ id, sdp }) => ({ id, sdp: sdp! })));
-    for (const connection of round) {
-      delete connection.sdp;
-      if (!sent) this.#drop(connection);
+  /** A connection from us, or from the peer that offers it; undefined where the browser makes none. */
+  #make(id: string, peerId?: string, certificate?: RTCCertificate): Connection | undefined {
+    try {
+      const { ice: iceServers } = this.#torrent;
+      return new Connection(this, id, { iceServers, ...(certificate && { certificates: [certificate] }) }, peerId);
+    } catch {
+      return undefined; // not an ICE server, or too many connections in this page
     }
   }
 
-  #answerMade(connection: PeerConnection, sdp: string): void {
-    const trimmed = trimSdp(sdp);
-    const answer = { toPeerId: connection.peerId!, offerId: connection.offerId!, sdp: trimmed ?? '' };
-    if (!trimmed || !connection.announcer.answer(answer)) return this.#drop(connection);
-    this.#enter(connection, 'connecting');
-  }
-
-  #channelMade(connection: PeerConnection, channel: RTCDataChannel): void {
-    connection.channel = channel;
-    channel.binaryType = 'arraybuffer';
-    channel.addEventListener('close', () => this.#drop(connection));
-    if (channel.readyState === 'open') this.#open(connection);
-    else if (channel.readyState === 'connecting') channel.addEventListener('open', () => this.#open(connection));
-    else this.#drop(connection);
-  }
-
-  #open(connection: PeerConnection): void {
-    const { id, channel, peerId } = connection;
-    // The peer is not known before its answer, and without that no channel of ours opens.
-    if (!channel || peerId === undefined || connection.state === 'open' || !this.#connections.has(id)) return;
-    this.#enter(connection, 'open');
-    this.#onLink({ id, infoHash: this.infoHash, peerId, channel, close: () => this.#drop(connection) });
-  }
-
-  /** Whether a new connection with a peer is to be made; one with it that is to give way is dropped. */
+  /** Whether a new connection with a peer is to be made; one with it that is to give way is closed. */
   #yields(peerId: string, ours: boolean): boolean {
     for (const old of [...this.#connections.values()]) {
       if (old.peerId !== peerId) continue;
-      if (keepsOld(old, ours, this.peerId, Date.now())) return false;
-      this.#drop(old);
+      const { ageMs, state } = old;
+      if (keepsOld({ ours: old.ours, open: state === 'open', ageMs }, ours, this.#peerId < peerId)) return false;
+      old.close();
     }
     return true;
   }
 
-  #add(made: Omit<PeerConnection, 'sinceMs'>): PeerConnection {
-    const connection = { ...made, sinceMs: 0 };
-    this.#connections.set(connection.id, connection);
-    this.#enter(connection, connection.state);
-    return connection;
-  }
-
-  #enter(connection: PeerConnection, state: State): void {
-    connection.state = state;
-    clearTimeout(connection.timer);
-    connection.sinceMs = Date.now();
-    connection.timer = setTimeout(() => {
-      if (state === 'open') this.#rounds = 0;
-      else this.#drop(connection);
-    }, stateMs[state]);
-  }
-
-  /** Ends a connection, wherever it stands. */
-  #drop(connection: PeerConnection): void {
-    if (!this.#connections.delete(connection.id)) return;
-    clearTimeout(connection.timer);
-    this.#post({ type: 'close', id: connection.id });
-    const { channel } = connection;
-    if (channel) {
-      // Closing the connection under a channel fires no event at this side.
-      try {
-        channel.close();
-      } catch {
-        // it never opened
-      }
-      channel.dispatchEvent(new Event('close'));
-    }
-    if (connection.state === 'gathering') this.#sendOffers(connection.announcer);
-    this.#balance();
+  /** Tells the core how many peers may yet be connected, as soon as every tracker has told, or one knows somebody. */
+  #report(): void {
+    const open = this.#count(({ state }) => state === 'open');
+    const making = this.#count(({ ours, state }) => state === 'connecting' || (!ours && state === 'making'));
+    const known = this.#trackers.map(({ others }) => others ?? 0);
+    const peers = Math.max(0, making, this.#byPeers, ...known.map((others) => others - open));
+    if (peers === this.#told || (!peers && this.#trackers.some(({ others }) => others === undefined))) return;
+    this.#told = peers;
+    this.#post({ type: 'coming', infoHash: this.#torrent.infoHash, peers });
   }
 }
 
 /** 20 random bytes in hex */
 export function randomId(): string {
-  return Array.from(crypto.getRandomValues(new Uint8Array(20)), (byte) => byte.toString(16).padStart(2, '0')).join('');
+  return hex(crypto.getRandomValues(new Uint8Array(20)));
 }

@@ -3,12 +3,16 @@
  * holds the peer to the protocol; what to ask for and what to give is the swarm's business (`PeerOwner`).
  */
 import { Bitfield } from '../shared/bitfield.ts';
-import { decodeReqq, encodeExtended } from '../shared/extended.ts';
-import { learn, stallMs, type Pace } from '../shared/scheduler.ts';
-import { concat, encode, encodeHandshake, Reader, WireError } from '../shared/wire.ts';
+import { hex, join } from '../shared/bytes.ts';
+import { Claims } from '../shared/claims.ts';
+import { decodeExtended, decodeFetching, decodeMeet, decodeNews } from '../shared/extended.ts';
+import { encodeExtended, encodeFetching, encodeMeet, encodeNews } from '../shared/extended.ts';
+import { fetchingId, maxRuns, meetId, releaseId } from '../shared/extended.ts';
+import type { Fetching, Meet, News, Run } from '../shared/extended.ts';
+import { learn, stallMs, type Load, type Pace } from '../shared/scheduler.ts';
+import { encodeHandshake, frame, Reader, WireError } from '../shared/wire.ts';
 import type { Block, Bytes, Handshake, HashRange, Message } from '../shared/wire.ts';
-import { hex } from './bytes.ts';
-import type { Assembly, Slot } from './download.ts';
+import type { Assembly, Slot } from './assembly.ts';
 import type { Link } from './rtc.ts';
 
 /** What the swarm is told of a peer, and asked for it. */
@@ -21,11 +25,17 @@ export interface PeerOwner {
   ready(peer: Peer): boolean;
   /** the peer's pieces have changed */
   gained(peer: Peer): void;
+  /** it has said which extensions it speaks */
+  curious(peer: Peer): void;
+  /** it tells of a release, or asks for one */
+  news(peer: Peer, message: News): void;
+  /** it says what it is fetching, or has ended fetching */
+  fetching(peer: Peer, message: Fetching): void;
+  /** it introduces, or asks us to */
+  introduced(peer: Peer, message: Meet): void;
   /** it unchoked us, or will serve no more of these blocks */
   free(peer: Peer, lost: Outstanding[]): void;
   block(peer: Peer, outstanding: Outstanding, data: Bytes): void;
-  /** it is there, or its interest changed: whom to choke is to be decided anew */
-  interest(peer: Peer): void;
   /** blocks have been queued in `wanted`, or the channel has room again */
   serve(peer: Peer): void;
   hashes(peer: Peer, message: { type: 'hashRequest' | 'hashReject' | 'hashes'; hashes?: Bytes } & HashRange): void;
@@ -44,17 +54,17 @@ export interface Outstanding extends Block {
 export const reqq = 256;
 /** the largest request that is served: what WebTorrent serves */
 const maxRequestBytes = 128 * 1024;
-const messageBytes = 64 * 1024;
-const lowWaterBytes = 128 * 1024;
-const highWaterBytes = 512 * 1024;
+/** the longest wire message that a peer may send, unless its bitfield is longer */
+const wireBytes = 64 * 1024;
+/** the longest channel message that we send: what fits the buffer of pion's readers */
+const messageBytes = 65_535;
+const highWaterBytes = 1024 * 1024;
 /** a peer that lets this much pile up does not read */
 const maxBufferedBytes = 8 * 1024 * 1024;
-const handshakeMs = 15_000;
+const handshakeMs = 6_000;
 const tellMs = 3_000;
 const keepAliveMs = 60_000;
 const silenceMs = 150_000;
-/** WebTorrent and libtorrent accept no more hashes a message: 512 and a proof */
-const maxHashBytes = 49 + 32 * 560;
 
 export class Peer {
   /** peer id in hex; empty before the handshake */
@@ -67,12 +77,6 @@ export class Peer {
   accepted = false;
   /** whether it serves version 2's hashes */
   v2 = false;
-  /** we choke it */
-  choked = true;
-  /** it is interested in us */
-  interested = false;
-  /** when `choked` last changed */
-  sinceMs = 0;
   /** it chokes us */
   chokes = true;
   /** we are interested in it */
@@ -87,12 +91,24 @@ export class Peer {
   /** what it has asked for and not got, in order */
   wanted: Block[] = [];
   closed = false;
+  /** what it says that it is fetching from a web seed */
+  readonly claims = new Claims();
 
   readonly #owner: PeerOwner;
   readonly #reader: Reader;
   readonly #startMs: number;
   #fast = false;
+  /** the number under which it takes `pk_fetching` messages */
+  #fetchingId: number | undefined;
+  /** the number under which it takes `pk_release` messages */
+  #releaseId: number | undefined;
+  /** the number under which it takes `pk_meet` messages */
+  #meetId: number | undefined;
+  #extended = false;
+  /** the handshake is sent */
+  #greeted = false;
   #out: Bytes[] = [];
+  /** of these, what leaves at once */
   #outBytes = 0;
   #sentMs: number;
   #heardMs: number;
@@ -103,20 +119,30 @@ export class Peer {
     this.link = link;
     this.#owner = owner;
     this.pieces = new Bitfield(owner.pieces);
-    this.#reader = new Reader(Math.max(messageBytes, maxHashBytes, 1 + this.pieces.bytes.length));
+    this.#reader = new Reader(Math.max(wireBytes, 1 + this.pieces.bytes.length));
     this.#startMs = this.#sentMs = this.#heardMs = owner.now();
     const { channel } = link;
     channel.binaryType = 'arraybuffer';
-    channel.bufferedAmountLowThreshold = lowWaterBytes;
     channel.onmessage = (event) => this.#receive(event.data);
     channel.onclose = channel.onerror = () => this.close();
     channel.onbufferedamountlow = () => owner.serve(this);
-    if (channel.readyState === 'open') this.#open();
-    else channel.onopen = () => this.#open();
+    channel.onopen = () => this.#flush();
+    const { infoHash, peerId } = owner;
+    this.#push([encodeHandshake({ infoHash, peerId, extended: true, fast: true, v2: true })]);
   }
 
   get ready(): boolean {
     return this.accepted && !this.closed;
+  }
+
+  /** What it has to do for us, and how many of these bytes until it has done its part of a piece. */
+  load(assembly?: Assembly): Load & { part: number } {
+    let [queued, part] = [0, 0];
+    for (const { length, slot } of this.outstanding.values()) {
+      queued += length;
+      if (slot.assembly === assembly) part = queued;
+    }
+    return { pace: this.pace, queued, part };
   }
 
   /** Whether the channel takes more blocks now; if not, the owner's `serve` is called when it does. */
@@ -124,23 +150,35 @@ export class Peer {
     return this.link.channel.bufferedAmount + this.#outBytes < highWaterBytes;
   }
 
+  /** Whether what it was given has left but for so much. */
+  get drained(): boolean {
+    const { bufferedAmount, bufferedAmountLowThreshold } = this.link.channel;
+    return bufferedAmount + this.#outBytes <= bufferedAmountLowThreshold;
+  }
+
+  /** How much of that may be left when the owner's `serve` is called. */
+  set lowWaterBytes(bytes: number) {
+    this.link.channel.bufferedAmountLowThreshold = bytes;
+  }
+
+  /** Whether it speaks `pk_meet`. */
+  get meets(): boolean {
+    return this.#meetId !== undefined;
+  }
+
   send(message: Message): void {
-    this.#push(encode(message));
+    this.#push(frame(message));
+  }
+
+  /** Tells that we have got a piece. If it has that itself, there is time until something else is said. */
+  have(piece: number): void {
+    this.#push(frame({ type: 'have', piece }), this.pieces.has(piece));
   }
 
   setWants(wants: boolean): void {
     if (this.wants === wants) return;
     this.wants = wants;
     this.send({ type: wants ? 'interested' : 'notInterested' });
-  }
-
-  /** Chokes or unchokes. Choking rejects what is queued (BEP 6). */
-  setChoked(choked: boolean): void {
-    if (this.choked === choked) return;
-    this.choked = choked;
-    this.sinceMs = this.#owner.now();
-    this.send({ type: choked ? 'choke' : 'unchoke' });
-    if (choked) for (const block of this.wanted.splice(0)) this.reject(block);
   }
 
   reject(block: Block): void {
@@ -150,9 +188,28 @@ export class Peer {
 
   /** Tells what we hold, as the first message after the handshake. */
   announce(have: Bitfield): void {
-    if (this.#fast && have.count === 0) this.send({ type: 'haveNone' });
-    else if (this.#fast && have.count === have.length) this.send({ type: 'haveAll' });
-    else this.send({ type: 'bitfield', bits: have.bytes.slice() });
+    const type = have.count ? have.count === have.length && 'haveAll' : 'haveNone';
+    this.send(this.#fast && type ? { type } : { type: 'bitfield', bits: have.bytes.slice() });
+  }
+
+  /** Tells what we have begun to fetch from a web seed, or have ended fetching. */
+  tellFetching(active: boolean, runs: Run[]): void {
+    if (runs.length) this.#tell(this.#fetchingId, encodeFetching({ active, runs: runs.slice(-maxRuns) }));
+  }
+
+  /** Says something of a release. */
+  tellNews(message: News): void {
+    this.#tell(this.#releaseId, encodeNews(message));
+  }
+
+  /** Says something of peers that could meet, if it speaks `pk_meet`. */
+  introduce(message: Meet): void {
+    this.#tell(this.#meetId, encodeMeet(message));
+  }
+
+  /** Sends a message of an extension, if it speaks that. */
+  #tell(id: number | undefined, payload: Bytes): void {
+    if (id !== undefined) this.send({ type: 'extended', id, payload });
   }
 
   request(block: Block, slot: Slot): void {
@@ -182,7 +239,10 @@ export class Peer {
    */
   tick(): Outstanding[] {
     const now = this.#owner.now();
-    if (now - this.#heardMs > silenceMs || (!this.id && now - this.#startMs > handshakeMs)) {
+    // What has had time, or where the event was missed that says that the channel is open.
+    this.#flush();
+    const mute = !this.id || !this.#greeted;
+    if (now - this.#heardMs > silenceMs || (mute && now - this.#startMs > handshakeMs)) {
       this.close();
       return [];
     }
@@ -207,28 +267,33 @@ export class Peer {
     this.#owner.closed(this);
   }
 
-  #open(): void {
-    const { infoHash, peerId } = this.#owner;
-    this.#push(encodeHandshake({ infoHash, peerId, extended: true, fast: true, v2: true }));
-  }
-
-  #push(data: Bytes): void {
+  #push(parts: Bytes[], later = false): void {
     if (this.closed) return;
-    if (this.#out.length === 0) queueMicrotask(() => this.#flush());
-    this.#out.push(data);
-    this.#outBytes += data.length;
+    this.#out.push(...parts);
+    if (!later) {
+      for (const part of parts) this.#outBytes += part.length;
+      // The first sends what all of this moment have queued.
+      queueMicrotask(() => this.#flush());
+    }
     this.#sentMs = this.#owner.now();
   }
 
   /** Sends what is queued, several wire messages to a channel message. */
   #flush(): void {
-    if (this.closed) return;
     const { channel } = this.link;
-    const all = concat(this.#out, this.#outBytes);
+    // A channel that moved between threads may receive before it opens: what we have to say waits.
+    if (this.closed || channel.readyState === 'connecting') return;
+    // The handshake by itself: WebTorrent misses an unchoke that comes with it, and asks for nothing.
+    const first = this.#greeted ? undefined : this.#out.shift();
+    const all = join(this.#out);
+    this.#greeted = true;
     this.#out = [];
     this.#outBytes = 0;
+    // In equal parts: a small one costs as much as a large one.
+    const step = Math.ceil(all.length / Math.ceil(all.length / messageBytes));
     try {
-      for (let at = 0; at < all.length; at += messageBytes) channel.send(all.subarray(at, at + messageBytes));
+      if (first) channel.send(first);
+      for (let at = 0; at < all.length; at += step) channel.send(all.subarray(at, at + step));
     } catch {
       this.close();
       return;
@@ -239,7 +304,7 @@ export class Peer {
   #receive(data: unknown): void {
     this.#heardMs = this.#owner.now();
     try {
-      if (!(data instanceof ArrayBuffer)) throw new WireError('not binary');
+      if (!(data instanceof ArrayBuffer)) throw new WireError('binary');
       for (const message of this.#reader.push(new Uint8Array(data))) {
         if (message.type === 'handshake') this.#handshake(message);
         else this.#message(message);
@@ -253,7 +318,7 @@ export class Peer {
 
   #handshake(handshake: Handshake): void {
     const own = this.#owner;
-    if (own.infoHash.some((byte, i) => byte !== handshake.infoHash[i])) throw new WireError('another torrent');
+    if (own.infoHash.some((byte, i) => byte !== handshake.infoHash[i])) throw new WireError('torrent');
     this.id = hex(handshake.peerId);
     this.#fast = handshake.fast;
     this.v2 = handshake.v2;
@@ -263,7 +328,6 @@ export class Peer {
       return;
     }
     if (handshake.extended) this.send({ type: 'extended', id: 0, payload: encodeExtended(reqq) });
-    own.interest(this);
   }
 
   #message(message: Message): void {
@@ -281,13 +345,9 @@ export class Peer {
         this.chokes = false;
         own.free(this, []);
         break;
-      case 'interested':
-      case 'notInterested':
-        this.interested = message.type === 'interested';
-        own.interest(this);
-        break;
       case 'have':
-        if (message.piece >= own.pieces) throw new WireError('no such piece');
+        if (message.piece >= own.pieces) throw new WireError('piece');
+        this.claims.gained(message.piece);
         if (this.pieces.add(message.piece)) own.gained(this);
         break;
       case 'bitfield':
@@ -311,31 +371,42 @@ export class Peer {
         const lost = this.outstanding.get(key);
         if (!lost) break;
         this.outstanding.delete(key);
+        // It is not choking us, so it lacks the piece: asked again it would only reject again.
+        if (!this.chokes) this.pieces.delete(message.piece);
         own.free(this, [lost]);
         break;
       }
       case 'extended':
-        if (message.id === 0) this.reqq = decodeReqq(message.payload) ?? this.reqq;
+        if (message.id === 0) {
+          const { reqq: queue, fetching, meet, release } = decodeExtended(message.payload);
+          this.reqq = queue ?? this.reqq;
+          this.#fetchingId = fetching;
+          this.#meetId = meet;
+          this.#releaseId = release;
+          if (!this.#extended) own.curious(this);
+          this.#extended = true;
+        } else if (message.id === fetchingId) {
+          own.fetching(this, decodeFetching(message.payload, own.pieces));
+        } else if (message.id === meetId) {
+          own.introduced(this, decodeMeet(message.payload));
+        } else if (message.id === releaseId) {
+          own.news(this, decodeNews(message.payload));
+        }
         break;
       case 'hashRequest':
       case 'hashReject':
       case 'hashes':
         own.hashes(this, message);
         break;
-      case 'keepAlive':
-      case 'suggest':
-      case 'allowedFast':
-      case 'unknown':
-        break;
       default:
-        message satisfies never;
+        message.type satisfies 'interested' | 'notInterested' | 'keepAlive' | 'suggest' | 'allowedFast' | 'unknown';
     }
   }
 
   #field(message: Extract<Message, { type: 'bitfield' }> | { type: string }): Bitfield {
     const { pieces } = this.#owner;
     const field = 'bits' in message ? Bitfield.from(message.bits, pieces) : new Bitfield(pieces);
-    if (!field) throw new WireError('bitfield of another torrent');
+    if (!field) throw new WireError('bitfield');
     if (message.type === 'haveAll') field.fill();
     return field;
   }
@@ -343,12 +414,9 @@ export class Peer {
   #asked(request: Block): void {
     const { piece, begin, length } = request;
     if (piece >= this.#owner.pieces || length === 0 || length > maxRequestBytes) throw new WireError('request');
-    if (this.choked || this.wanted.length >= reqq) {
-      this.reject({ piece, begin, length });
-    } else {
-      this.wanted.push({ piece, begin, length });
-      this.#owner.serve(this);
-    }
+    if (this.wanted.length >= reqq) return this.reject({ piece, begin, length });
+    this.wanted.push({ piece, begin, length });
+    this.#owner.serve(this);
   }
 
   #delivered(message: { piece: number; begin: number; block: Bytes }): void {

@@ -18,7 +18,10 @@ export interface RequestOptions {
   path: string;
   start: number;
   end: number;
+  /** not from the origin: it is down, and web seeds on other hosts may be asked */
   peersOnly: boolean;
+  /** prefetching: no web seed may be asked */
+  background: boolean;
   /** when the page needs it: what comes first in the order of need */
   dueMs: number;
   post: (message: FromEngine, transfer: ArrayBuffer[]) => void;
@@ -26,27 +29,30 @@ export interface RequestOptions {
   done: (request: Request) => void;
 }
 
+/** So long after a chunk what would not fill another waits for more: each costs worker and page several messages. */
+const gatherMs = 20;
+
+export interface Request extends Readonly<RequestOptions> {}
+
 export class Request {
-  readonly path: string;
-  readonly end: number;
-  readonly peersOnly: boolean;
-  readonly dueMs: number;
   /** everything before it has been delivered */
   cursor: number;
   source: Source | undefined;
 
-  readonly #options: RequestOptions;
   #credit = chunksOutstanding;
   #pumping = false;
   #over = false;
+  /** runs while little is not delivered: not before the first bytes, nor when the next have waited */
+  #gathering: ReturnType<typeof setTimeout> | undefined;
 
   constructor(options: RequestOptions) {
-    this.#options = options;
-    this.path = options.path;
+    Object.assign(this, options);
     this.cursor = options.start;
-    this.end = options.end;
-    this.peersOnly = options.peersOnly;
-    this.dueMs = options.dueMs;
+  }
+
+  /** Whether it is for now, and could be given more than is here. */
+  get pressing(): boolean {
+    return !this.background && this.#credit > 0 && (this.source?.available(this.cursor) ?? 0) < this.end;
   }
 
   /** The worker has consumed a chunk. */
@@ -75,8 +81,10 @@ export class Request {
     try {
       while (!this.#over && this.cursor < this.end) {
         const { source } = this;
-        const readable = Math.min(source?.available(this.cursor) ?? 0, this.end, this.cursor + chunkBytes);
+        const full = Math.min(this.end, this.cursor + chunkBytes);
+        const readable = Math.min(source?.available(this.cursor) ?? 0, full);
         if (!source || this.#credit === 0 || readable <= this.cursor) return;
+        if (readable < full && this.#gathering) return;
         const data = await source.read(this.cursor, readable);
         if (this.#over) return;
         // The source was exchanged while it was read: the content has moved into the store.
@@ -84,8 +92,9 @@ export class Request {
         if (!data) return this.fail();
         this.#credit--;
         this.cursor = readable;
+        this.#gather();
         const { buffer } = data.length === data.buffer.byteLength ? data : data.slice();
-        this.#options.post({ type: 'chunk', id: this.#options.id, data: buffer }, [buffer]);
+        this.post({ type: 'chunk', id: this.id, data: buffer }, [buffer]);
       }
       this.#finish('end');
     } finally {
@@ -93,10 +102,18 @@ export class Request {
     }
   }
 
+  #gather(): void {
+    clearTimeout(this.#gathering);
+    this.#gathering = setTimeout(() => {
+      this.#gathering = undefined;
+      this.pump();
+    }, gatherMs);
+  }
+
   #finish(type?: 'end' | 'fail'): void {
     if (this.#over) return;
     this.#over = true;
-    if (type) this.#options.post({ type, id: this.#options.id }, []);
-    this.#options.done(this);
+    if (type) this.post({ type, id: this.id }, []);
+    this.done(this);
   }
 }

@@ -3,14 +3,15 @@
  * worker that speaks the port's protocol. (A test file by name alone, so that no build takes it up.)
  */
 import assert from 'node:assert/strict';
-import { createHash } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 import { rootOf, type Sha256 } from '../shared/merkle.ts';
-import type { EngineSnapshot, FromEngine, ToEngine } from '../shared/messages.ts';
+import type { EngineSnapshot, FromEngine, Heard, ToEngine } from '../shared/messages.ts';
 import { chunkBytes, chunksOutstanding, protocol } from '../shared/messages.ts';
 import type { Content, FileRow, Policy, Root } from '../shared/manifest.ts';
 import type { Bytes } from '../shared/wire.ts';
 import { openParts } from '../store/part.ts';
-import { MemoryStore } from '../store/store.ts';
+import { Store } from '../store/store.ts';
+import { put } from '../store/writer.ts';
 import { Core } from './core.ts';
 import type { FromHost, Link, OnLink } from './rtc.ts';
 import { Tree } from './tree.ts';
@@ -62,6 +63,7 @@ export async function makeSite(
     webSeeds: [],
     torrent: { infoHash: hash, infoHashV2: 'b2'.repeat(32), pieceLength, pieces: piece },
     copies,
+    types: [],
     headers: [],
     files: rows,
   };
@@ -148,7 +150,6 @@ export function asLink(channel: FakeChannel, id: string, hash = infoHash): Link 
   return {
     id,
     infoHash: hash,
-    peerId: '00'.repeat(20),
     channel: channel as unknown as RTCDataChannel,
     close: () => channel.close(),
   };
@@ -164,19 +165,25 @@ export interface Got {
 /** A core with its worker and connector played by the test. */
 export class Visitor {
   readonly core: Core;
-  readonly store = new MemoryStore();
+  readonly store: Store;
   readonly counts = { origin: 0, peers: 0, uploaded: 0 };
   readonly stored: string[] = [];
+  readonly releases: Heard[] = [];
   readonly peers = new Map<string, boolean>();
   readonly wants = new Map<string, number>();
-  readonly joined: { infoHash: string; trackers: string[] }[] = [];
+  /** what the engine has told of standing requests, by id: whether to leave the content to others */
+  readonly expects = new Map<number, boolean>();
   readonly fetched: { url: string; range: string | null }[] = [];
   known = 0;
-  /** added to the core's clock */
+  /** added to the core's clock, */
   skewMs = 0;
+  /** which goes so much faster than the test's */
+  clockRate = 1;
   connections = 0;
   /** chunks are consumed as they come; false leaves them outstanding */
   consume = true;
+  /** what the worker does for room: nothing */
+  makeRoom: (bytes: number) => Promise<void> = async () => {};
   fetch: (url: string, init: RequestInit) => Promise<Response> = async () => new Response(null, { status: 404 });
   onLink: OnLink | undefined;
   port!: MessagePort;
@@ -185,35 +192,32 @@ export class Visitor {
   readonly #watchers = new Set<() => void>();
   #nextId = 1;
 
-  constructor() {
+  constructor(store = new Store()) {
     let listen: ((message: FromHost) => void) | undefined;
-    const store = this.store;
+    this.store = store;
     this.core = new Core(
       {
         fetch: (url, init) => {
           this.fetched.push({ url, range: new Headers(init.headers).get('Range') });
           return this.fetch(url, init);
         },
-        now: () => performance.now() + this.skewMs,
+        now: () => performance.now() * this.clockRate + this.skewMs,
         sha256,
-        random: (bytes) => crypto.getRandomValues(new Uint8Array(bytes)),
-        open: async () => ({ store, parts: openParts(store, undefined) }),
+        open: async () => ({ store, parts: openParts(store) }),
         createConnector: (_post, onLink) => {
           this.onLink = onLink;
           return {
-            join: (torrent) => void this.joined.push(torrent),
-            leave: () => {},
-            want: (hash, peers) => {
-              assert.ok(peers >= 0 && peers <= 8, `wants ${peers} peers`);
+            meet: ({ infoHash: hash, peers }) => {
+              assert.ok(peers >= 0 && peers <= 30, `wants ${peers} peers`);
               this.wants.set(hash, peers);
             },
+            leave: (hash) => void this.wants.delete(hash),
             coming: () => this.known,
-            close: () => {},
             onHost: () => {},
           };
         },
       },
-      { post: () => {}, listen: (handler) => (listen = handler) },
+      { peerId: randomBytes(20).toString('hex'), post: () => {}, listen: (handler) => (listen = handler) },
     );
     this.#listen = listen!;
     this.reconnect();
@@ -224,7 +228,11 @@ export class Visitor {
     (this.port as MessagePort | undefined)?.close();
     const { port1, port2 } = new MessageChannel();
     this.port = port1;
-    port1.onmessage = (event) => this.#receive(event.data as FromEngine);
+    port1.onmessage = (event) => {
+      const [reply] = event.ports;
+      if (reply) void this.makeRoom((event.data as { bytes: number }).bytes).then(() => reply.postMessage(undefined));
+      this.#receive(event.data as FromEngine);
+    };
     this.#listen({ type: 'port', port: port2 as unknown as globalThis.MessagePort } as FromHost);
   }
 
@@ -239,7 +247,7 @@ export class Visitor {
 
   /** Configures the core, with these files in the store. */
   async begin(site: Site, held: File[] = [], policy: Policy = site.snapshot.root.policy): Promise<this> {
-    for (const { content, data } of held) await this.store.put(content, data);
+    for (const { content, data } of held) await put(this.store, content, data);
     this.post({ type: 'configure', protocol, scope, policy, snapshots: [site.snapshot] });
     // A request outside any content is declined as soon as the store is open, and before it.
     return this;
@@ -249,7 +257,7 @@ export class Visitor {
     const id = this.#nextId++;
     const { content, path } = file;
     const got = new Promise<Got>((settle) => this.#gets.set(id, { chunks: [], settle }));
-    const basic = { content, path, start: 0, end: content.size, deadlineMs: 5000, peersOnly: false };
+    const basic = { content, path, start: 0, end: content.size, deadlineMs: 5000, peersOnly: false, background: false };
     this.post({ type: 'get', id, ...basic, ...options });
     return { id, got };
   }
@@ -258,21 +266,31 @@ export class Visitor {
     return this.#gets.get(id)?.chunks.length ?? 0;
   }
 
+  /** What a request has come to so far. */
+  verdict(id: number): Got['verdict'] | undefined {
+    return this.#gets.get(id)?.verdict;
+  }
+
+  /** Resolves at the engine's next message, or soon. */
+  next(): Promise<void> {
+    return new Promise<void>((resolve) => {
+      const watchers = this.#watchers;
+      const timer = setTimeout(woken, 20);
+      function woken(): void {
+        clearTimeout(timer);
+        watchers.delete(woken);
+        resolve();
+      }
+      watchers.add(woken);
+    });
+  }
+
   /** Resolves when the condition holds, looked at after every message of the engine and timer of the test. */
   async until(condition: () => boolean): Promise<void> {
-    const deadline = performance.now() + 10_000;
+    const deadline = performance.now() + 30_000;
     while (!condition()) {
       assert.ok(performance.now() < deadline, `waited in vain for ${condition}`);
-      await new Promise<void>((resolve) => {
-        const timer = setTimeout(woken, 20);
-        const watchers = this.#watchers;
-        function woken(): void {
-          clearTimeout(timer);
-          watchers.delete(woken);
-          resolve();
-        }
-        watchers.add(woken);
-      });
+      await this.next();
     }
   }
 
@@ -287,6 +305,11 @@ export class Visitor {
       case 'accept':
         assert.equal(get?.verdict, undefined);
         get!.verdict = 'accept';
+        break;
+      case 'expect':
+        assert.equal(get?.verdict, undefined);
+        assert.notEqual(this.expects.get(message.id), message.soon, 'told twice');
+        this.expects.set(message.id, message.soon);
         break;
       case 'decline':
         assert.equal(get?.verdict, undefined);
@@ -315,6 +338,12 @@ export class Visitor {
         break;
       case 'peer':
         this.peers.set(message.id, message.connected);
+        break;
+      case 'release':
+        this.releases.push(message);
+        break;
+      case 'beat':
+      case 'room':
         break;
       default:
         message satisfies never;

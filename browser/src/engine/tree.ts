@@ -6,7 +6,7 @@ import * as merkle from '../shared/merkle.ts';
 import { height, type HashRequest, type Sha256 } from '../shared/merkle.ts';
 import type { Bytes } from '../shared/wire.ts';
 import type { ContentId } from '../store/store.ts';
-import { hex, unhex } from './bytes.ts';
+import { hex, unhex } from '../shared/bytes.ts';
 
 export class Tree {
   readonly sha256: Sha256;
@@ -41,12 +41,12 @@ export class Tree {
   }
 
   /** Answers a peer's request from the piece layer; undefined for one that cannot be, or of another layer. */
-  async answer(
+  answer(
     content: ContentId,
     pieceLength: number,
     layer: Bytes,
     request: HashRequest,
-  ): Promise<Bytes | undefined> {
+  ): Promise<Bytes | undefined> | undefined {
     return request.base === height(pieceLength) ? merkle.answer(this.sha256, content.size, layer, request) : undefined;
   }
 }
@@ -57,6 +57,6 @@ export function toWire(request: HashRequest): Omit<HashRequest, 'root'> & { root
 }
 
 export function fromWire(message: Omit<HashRequest, 'root'> & { root: Bytes }): HashRequest {
-  const { base, index, length, proofLayers } = message;
-  return { root: hex(message.root), base, index, length, proofLayers };
+  const { root, base, index, length, proofLayers } = message;
+  return { root: hex(root), base, index, length, proofLayers };
 }

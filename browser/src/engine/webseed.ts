@@ -12,6 +12,9 @@ export type Fetch = (url: string, init: RequestInit) => Promise<Response>;
 /** Nothing for so long, and the response is given up. */
 const stallMs = 10_000;
 
+/** A host that is well and has not what was asked for: it need not be asked for it again. */
+export class Refusal extends Error {}
+
 /** A host of a snapshot. */
 export interface Seed {
   /** its root URL, ending in `/` */
@@ -71,19 +74,17 @@ export async function fetchRange(
     });
     let at = offsetOf(response, range);
     const reader = response.body!.getReader();
-    try {
-      while (at < range.end) {
-        const { value, done } = await reader.read();
-        if (done) throw new Error('response is short');
-        clearTimeout(timer);
-        await take(at, value.length > range.size - at ? value.subarray(0, range.size - at) : value);
-        at += value.length;
-        timer = setTimeout(stop, stallMs);
-      }
-    } finally {
-      void reader.cancel().catch(() => {});
+    while (at < range.end) {
+      const { value, done } = await reader.read();
+      if (done) throw new Error('short');
+      clearTimeout(timer);
+      await take(at, value.length > range.size - at ? value.subarray(0, range.size - at) : value);
+      at += value.length;
+      timer = setTimeout(stop, stallMs);
     }
   } finally {
+    // What is left of the response is of no use.
+    stop();
     clearTimeout(timer);
     signal.removeEventListener('abort', stop);
   }
@@ -91,16 +92,40 @@ export async function fetchRange(
 
 /** The offset in the content of the response's first byte. */
 function offsetOf(response: Response, range: Range): number {
-  if (isPrivate(response.headers)) {
-    void response.body?.cancel().catch(() => {});
-    throw new Error('web seed answered in private');
-  }
-  if (response.status === 200 && response.body) return 0;
-  const told = /^bytes (\d+)-\d+\/(\d+|\*)$/.exec(response.headers.get('Content-Range') ?? '');
+  const { status, headers, body } = response;
+  const hidden = isPrivate(headers);
+  if (status === 200 && body && !hidden) return 0;
+  const told = /^bytes (\d+)-\d+\/(\d+|\*)$/.exec(headers.get('Content-Range') ?? '');
   const right = told && Number(told[1]) === range.start && (told[2] === '*' || Number(told[2]) === range.size);
-  if (response.status === 206 && response.body && right) return range.start;
-  void response.body?.cancel().catch(() => {});
-  throw new Error(`web seed answered ${response.status}`);
+  if (status === 206 && body && !hidden && right) return range.start;
+  throw new (hidden || status < 500 ? Refusal : Error)(`status ${status}`);
+}
+
+/** As `fetchRange`, piece by piece; the range begins and ends as pieces do. What `take` refuses is a failure. */
+export function fetchPieces(
+  fetch: Fetch,
+  url: string,
+  range: Range,
+  pieceLength: number,
+  signal: AbortSignal,
+  take: (index: number, data: Bytes) => Promise<boolean>,
+): Promise<void> {
+  let piece: Bytes | undefined;
+  return fetchRange(fetch, url, range, signal, async (offset, data) => {
+    for (let at = 0; at < data.length; ) {
+      signal.throwIfAborted();
+      const index = Math.floor((offset + at) / pieceLength);
+      const filled = (offset + at) % pieceLength;
+      piece ??= new Uint8Array(Math.min(pieceLength, range.size - index * pieceLength));
+      const part = data.subarray(at, at + piece.length - filled);
+      piece.set(part, filled);
+      at += part.length;
+      if (filled + part.length < piece.length) continue;
+      const whole = piece;
+      piece = undefined;
+      if (!(await take(index, whole))) throw new Refusal('piece');
+    }
+  });
 }
 
 /** The content's piece layer, `bytes` long, as some web seed has it: not verified. */
