@@ -1,25 +1,30 @@
 /** Responses that the worker makes itself. */
-import { headersFor } from '../shared/manifest.ts';
+import { headersFor, typeOf } from '../shared/manifest.ts';
 import type { FileRow } from '../shared/manifest.ts';
-import { mediaType } from '../shared/mediatype.ts';
 import { allowsScript } from '../shared/csp.ts';
 import type { HeaderList } from '../shared/headers.ts';
 import { TagInjector } from '../shared/html.ts';
 import type { ByteRange } from '../shared/ranges.ts';
 import { contentRange } from '../shared/ranges.ts';
-import type { Learnt } from './content.ts';
-import type { Site } from './site.ts';
+import type { Learnt, Site } from './site.ts';
+import { markStale } from './outage.ts';
 import type { Snapshot } from './snapshots.ts';
 
 /**
  * The headers of a content under a path: those the origin sent with it; else the manifest's rules. `shield` stands in
  * for a document's own where neither is known.
  */
-export function headersOf(snapshot: Snapshot, [path]: FileRow, known?: Learnt, shield: HeaderList = []): Headers {
-  const headers = new Headers({ 'content-type': mediaType(path) });
+export function headersOf(
+  site: Site,
+  snapshot: Snapshot,
+  [path]: FileRow,
+  known?: Learnt,
+  shield: HeaderList = [],
+): Headers {
+  const headers = new Headers({ 'content-type': typeOf(snapshot.root, path) });
   const fields = known?.headers ?? [...shield, ...headersFor(snapshot.root, path)];
   for (const [name, value] of fields) headers.set(name, value);
-  return headers;
+  return markStale(site, headers);
 }
 
 /** 200, or 206 for a range. `body` is what the range asks for, and `size` that of the whole content. */
@@ -27,14 +32,13 @@ export function answer(body: BodyInit, headers: Headers, size: number, range?: B
   headers.set('accept-ranges', 'bytes');
   headers.set('content-length', String(range ? range.end - range.start : size));
   if (range) headers.set('content-range', contentRange(range, size));
-  return new Response(body, range ? { status: 206, statusText: 'Partial Content', headers } : { headers });
+  return new Response(body, { status: range ? 206 : 200, headers });
 }
 
 /** 416 (RFC 9110, 15.5.17). */
 export const unsatisfiable = (size: number): Response =>
   new Response(null, {
     status: 416,
-    statusText: 'Range Not Satisfiable',
     headers: { 'content-range': contentRange(undefined, size) },
   });
 
@@ -49,16 +53,19 @@ export function replaced({ status, statusText, headers }: Response, body: BodyIn
 export const withBody = (response: Response, body: BodyInit): Response =>
   replaced(response, body, ...(response.headers.has('content-encoding') ? ['content-encoding', 'content-length'] : []));
 
+/** Whether a response is a page, rather than something to save or to show by itself. */
+export const isDocument = ({ headers }: Response): boolean =>
+  /^text\/html/i.test(headers.get('content-type') ?? '') && !headers.has('content-disposition');
+
 /** The document with the script tag, if it is HTML that lacks it, may have it, and sharing is possible. */
 export function withTag(site: Site, response: Response): Response {
   const { headers, status, body } = response;
-  const type = headers.get('content-type') ?? '';
   const script = site.scope + 'planktos/install.js';
   if (
     !body ||
     status !== 200 ||
-    !/^text\/html(?!.*utf-?16)/i.test(type) ||
-    headers.has('content-disposition') ||
+    !isDocument(response) ||
+    /utf-?16/i.test(headers.get('content-type')!) ||
     !site.mayShare() ||
     !allowsScript(headers.get('content-security-policy'), script)
   ) {

@@ -2,28 +2,46 @@
  * Which snapshot each page lives on. A page keeps the snapshot it was loaded from; what the browser introduces later
  * (frames of srcdoc, blob workers: ids never seen before) inherits it by its referrer, then from the only live one.
  */
-import type { WorkerMessage } from '../shared/messages.ts';
+import type { Posted, WorkerMessage } from '../shared/messages.ts';
 import type { Client, Site } from './site.ts';
+import { within } from './streams.ts';
 
 declare const self: ServiceWorkerGlobalScope;
 
 /**
- * A client's id is known before its page is: within this time it is not taken for dead, nor is one in the back/forward
- * cache.
+ * A client that was there within this time is not taken for dead: its id is known before its page is, and it may be in
+ * the back/forward cache (10 minutes in Chromium), and has greeted some 20 minutes before that at the longest.
  */
-const graceMs = 10 * 60 * 1000;
+const graceMs = 30 * 60 * 1000;
+/** how long the browser may take to list its clients */
+const listMs = 100;
 
 /** Pins that wait for the manifest. */
 const pending = new Map<string, Promise<unknown>>();
 
+const posted = (message: WorkerMessage): Posted => {
+  const { type, ...detail } = message;
+  let set = {};
+  let hear = /^(engine|stream|origin)$/.test(type);
+  if (message.type === 'status') set = detail;
+  if (message.type === 'origin') set = { originState: message.state };
+  if (message.type === 'welcome') {
+    const { mode, snapshot, originState } = message;
+    set = { snapshot, originState };
+    hear = mode === 'peers' || originState === 'down';
+  }
+  return { planktos: type, detail, set, hear } as Posted;
+};
+
 /** Says a message to a page. Pages without install.js, and those gone, do not hear it. */
 export function post(id: string, message: WorkerMessage): void {
-  void self.clients.get(id).then((client) => client?.postMessage(message), () => {});
+  void self.clients.get(id).then((client) => client?.postMessage(posted(message)), () => {});
 }
 
+/** `except` goes into the back/forward cache, where a message would end it. */
 export function broadcast(message: WorkerMessage, except?: string): void {
   void self.clients.matchAll().then((all) => {
-    for (const client of all) if (client.id !== except) client.postMessage(message);
+    for (const client of all) if (client.id !== except) client.postMessage(posted(message));
   });
 }
 
@@ -39,7 +57,9 @@ export function pin(site: Site, id: string, snapshot = ''): Client {
 
 /** Pins a client as soon as the newest snapshot is known. */
 export async function pinLater(site: Site, id: string, validated: Promise<unknown>): Promise<void> {
-  const pinned = validated.then(() => pin(site, id, site.snapshots.current?.id));
+  const pinned = validated.then(() => {
+    pin(site, id, site.snapshots.current?.id).navigated = true;
+  });
   pending.set(id, pinned);
   await pinned.finally(() => pending.delete(id));
 }
@@ -62,7 +82,8 @@ export async function clientOfPage(site: Site, id: string): Promise<Client> {
 
 async function byReferrer(site: Site, referrer: string): Promise<string | undefined> {
   if (!referrer) return undefined;
-  const all = await self.clients.matchAll({ type: 'all' });
+  // Firefox does not list a worker that waits for a script: nor is it waited for.
+  const all = (await within(listMs, self.clients.matchAll({ type: 'all' }))) ?? [];
   const found = all.find(({ id, url }) => site.clients.has(id) && url.replace(/#.*/s, '') === referrer);
   return found && site.clients.get(found.id)!.snapshot;
 }
@@ -77,10 +98,13 @@ function onlyOne(site: Site): string | undefined {
 /** Forgets clients that are gone, and the snapshots that only they used. */
 export async function tidy(site: Site): Promise<void> {
   const alive = new Set((await self.clients.matchAll({ type: 'all', includeUncontrolled: true })).map(({ id }) => id));
-  for (const [id, { atMs }] of site.clients) {
-    if (!alive.has(id) && Date.now() - atMs > graceMs) site.clients.delete(id);
+  for (const [id, client] of site.clients) {
+    if (alive.has(id)) client.seenMs = Date.now();
+    else if (Date.now() - (client.seenMs ?? client.atMs) > graceMs) site.clients.delete(id);
   }
-  for (const id of [...site.snapshots.live.keys()]) await site.snapshots.remove(id);
+  void site.save();
+  // Not awaited: a new version takes over only once the events of the old one are done with.
+  void site.keeper.tidy().catch(() => {});
 }
 
 /** Whether no page of the site is open: a navigation now begins a visit. */

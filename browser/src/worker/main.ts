@@ -7,43 +7,48 @@
  */
 import { requestPath } from '../shared/manifest.ts';
 import { patienceMs } from '../shared/policy.ts';
-import { broadcast, pin, tidy } from './clients.ts';
+import { pin, tidy } from './clients.ts';
+import { summon } from './leader.ts';
 import { load, loaderHeader } from './loader.ts';
-import { hear } from './messages.ts';
+import { hear, takeLoaded } from './messages.ts';
 import { begin, navigation } from './navigation.ts';
+import { removeOriginal } from './original.ts';
 import { resource } from './resource.ts';
 import { isRuntimeScript, keepScripts, runtimeScript } from './runtime.ts';
 import { Site } from './site.ts';
+import { askManifest } from './snapshots.ts';
 import { within } from './streams.ts';
-import { removeOriginal } from './wayout.ts';
 
 declare const self: ServiceWorkerGlobalScope;
 
 interface Route {
-  name: string;
   /** decided synchronously, by what is in memory */
   canHandle(site: Site, event: FetchEvent, path: string): boolean;
   handle(site: Site, event: FetchEvent, path: string): Promise<Response>;
 }
 
+/** How long the documents of open pages may take to come from the HTTP cache before the worker begins. */
+const takeMs = 100;
+
 const isRuntime = (path: string): boolean => /^planktos(\/|$|\.sw\.min\.js$)/.test(path);
 
 /** In order: the first that can handle a request does. */
 const routes: Route[] = [
-  { name: 'runtime script', canHandle: (_, __, path) => isRuntimeScript(path), handle: runtimeScript },
-  { name: 'loader', canHandle: (_, { request }) => request.headers.has(loaderHeader), handle: load },
+  { canHandle: (_, __, path) => isRuntimeScript(path), handle: runtimeScript },
+  { canHandle: (_, { request }) => request.headers.has(loaderHeader), handle: load },
   {
-    name: 'navigation',
     canHandle: (site, { request }, path) => request.mode === 'navigate' && !site.snapshots.knowsNot(path),
     handle: navigation,
   },
   {
-    name: 'resource',
     canHandle: (site, { request, clientId }, path) =>
       request.mode !== 'navigate' && site.clients.get(clientId)?.snapshot !== '' && !site.snapshots.knowsNot(path),
     handle: resource,
   },
 ];
+
+const routeFor = (of: Site, event: FetchEvent, path: string): Route | undefined =>
+  routes.find((each) => each.canHandle(of, event, path));
 
 const { scope } = self.registration;
 const own = self.location.pathname.endsWith('/planktos.sw.min.js');
@@ -56,8 +61,14 @@ async function open(): Promise<Site | undefined> {
   site = await Site.open(scope, own).catch(() => undefined);
   off = !site;
   // After a restart pages still have their engines, and the worker no port to them.
-  if (site?.mayShare()) broadcast({ type: 'engine?' });
+  if (site) void summon(site);
+  else void retry().catch(() => {});
   return site;
+}
+
+/** A script that has switched itself off looks, whenever it is started, for the release that is its next chance. */
+async function retry(): Promise<void> {
+  if ((await Site.released(scope)) && off) opening = open();
 }
 
 /** Whether a request is one that the worker may look at at all. */
@@ -68,31 +79,33 @@ function isPlain({ method, url, headers, cache }: Request): boolean {
 
 self.addEventListener('fetch', (event) => {
   const { request } = event;
+  site?.prefetch.giveWay();
   const path = requestPath(scope, request.url);
   if (off || path === undefined || isRuntime(path) && !isRuntimeScript(path)) return;
   const navigates = request.mode === 'navigate';
   if (navigates && new URL(request.url).searchParams.get('planktos') === 'off') {
     return event.waitUntil(opening.then((opened) => opened && pin(opened, event.resultingClientId)));
   }
-  const route = site && routes.find((each) => each.canHandle(site!, event, path));
+  const route = site && routeFor(site, event, path);
   if (!isPlain(request) || (site && !route)) {
     // The page is the origin's own; what it loads is of the newest snapshot all the same.
     if (navigates) event.waitUntil(opening.then((opened) => opened && begin(opened, event)));
     return;
   }
+  if (!site && navigates && request.cache !== 'force-cache') askManifest(scope);
   let settle: (response: Promise<Response>) => void = () => {};
   try {
     event.respondWith(new Promise<Response>((resolve) => (settle = resolve)));
   } catch {
     return; // A listener of the site's own worker was first.
   }
-  settle(handle(event, path, route).catch(() => fetch(request)));
+  settle(handle(event, path).catch(() => fetch(request)));
 });
 
-async function handle(event: FetchEvent, path: string, known: Route | undefined): Promise<Response> {
+async function handle(event: FetchEvent, path: string): Promise<Response> {
   const opened = site ?? (await within(patienceMs, opening));
-  const route = known ?? (opened && routes.find((each) => each.canHandle(opened, event, path)));
-  if (opened && route) return route.handle(opened, event, path);
+  const route = opened && routeFor(opened, event, path);
+  if (route) return route.handle(opened, event, path);
   if (opened && event.request.mode === 'navigate') event.waitUntil(begin(opened, event));
   return fetch(event.request);
 }
@@ -101,18 +114,39 @@ self.addEventListener('message', (event) => {
   event.waitUntil(opening.then((opened) => opened && hear(opened, event)).catch(() => {}));
 });
 
+/** What the worker would leave to the browser anyway does not wake it, where the browser can route by itself. */
+function route(event: ExtendableEvent): void {
+  const ours = new URL(scope).pathname.replace(/[^\w/]/g, '\\$&') + 'planktos/*';
+  const rules = [
+    { condition: { not: { requestMethod: 'GET' } }, source: 'network' },
+    { condition: { urlPattern: ours + '.js' }, source: 'fetch-event' },
+    { condition: { urlPattern: ours }, source: 'network' },
+  ];
+  // Static Routing API; not yet in the type library.
+  (event as { addRoutes?(all: typeof rules): Promise<void> }).addRoutes?.(rules).catch(() => {});
+}
+
 self.addEventListener('install', (event) => {
   if (own) void self.skipWaiting();
   const prepare = async (): Promise<void> => {
-    let opened = await opening;
+    if (own) route(event);
     // A new version of the script starts with a clean slate.
-    if (!opened) {
+    if (!(await opening)) {
       await Site.forgetStarts(scope);
-      opened = await (opening = open());
+      await (opening = open());
     }
-    if (opened) await Promise.all([keepScripts(opened), opened.snapshots.validate()]);
+    if (!site) return;
+    const validated = site.snapshots.validate();
+    // Not waited for: a first visitor may be waiting for the worker.
+    keepScripts(site);
+    await validated;
+    // The first-visit snippet is about to load its page anew.
+    for (const { url } of await self.clients.matchAll({ includeUncontrolled: true })) {
+      await within(takeMs, takeLoaded(site, '', [url]));
+    }
   };
-  event.waitUntil(prepare().catch(() => {}));
+  // Of a site that is rid of Planktos, no worker comes into being.
+  event.waitUntil(prepare().catch(() => {}).then(() => site?.left && Promise.reject()));
 });
 
 self.addEventListener('activate', (event) => {
@@ -120,9 +154,8 @@ self.addEventListener('activate', (event) => {
     if (own) await self.clients.claim();
     await removeOriginal();
     const opened = await opening;
-    if (!opened) return;
-    await opened.store.sweep();
-    await tidy(opened);
+    // Requests wait for what is awaited here.
+    if (opened) void tidy(opened);
   };
   event.waitUntil(begin().catch(() => {}));
 });

@@ -2,57 +2,83 @@
 import type { Calls, Call, CallReply, Method, PageMessage, Stats, Totals, Welcome } from '../shared/messages.ts';
 import { protocol } from '../shared/messages.ts';
 import { encodePath, requestPath } from '../shared/manifest.ts';
-import { clientOfPage, post } from './clients.ts';
-import { idOf, take } from './content.ts';
+import { broadcast, clientOfPage, post } from './clients.ts';
+import { idOf, take, verify } from './content.ts';
+import { mayHost, settle, summon } from './leader.ts';
 import { isWhole } from './origin.ts';
+import { probe } from './outage.ts';
 import type { Client, Site } from './site.ts';
+import type { Snapshot } from './snapshots.ts';
+import { isStreaming } from './streams.ts';
 
 /** A page tells of no more than this. */
 const loadedLimit = 1000;
+/** A page that is looked at, and greets, has a release looked for, if the manifest was not shown for so long. */
+const lookMs = 9 * 60_000;
 /** The HTTP cache answers at once, or when the page's own request is through. */
 const cachedMs = 30_000;
 
 function welcome(site: Site, client: Client | undefined): Welcome {
   const { current, live } = site.snapshots;
-  const engine = !!client?.snapshot && !!client.canShare && site.mayShare();
-  const mode = !current || !client || !live.has(client.snapshot) ? 'http' : engine ? 'peers' : 'worker';
-  return { mode, snapshot: client?.snapshot ?? '', consent: site.consent, engine };
+  const served = current && client && live.has(client.snapshot);
+  const mode = !served ? 'http' : mayHost(site, client) ? 'peers' : 'worker';
+  return { mode, snapshot: client?.snapshot ?? '', consent: site.consent, originState: site.originState };
 }
 
 /** Permission has changed: running engines end if it is gone, and every page is told. */
 export function permissionChanged(site: Site): void {
-  if (!site.mayShare()) site.engines.close();
   for (const [id, client] of site.clients) {
-    if (client.canShare !== undefined) post(id, { type: 'welcome', ...welcome(site, client) });
+    if (client.canShare === undefined) continue;
+    post(id, { type: 'welcome', ...welcome(site, client) });
+    if (!mayHost(site, client)) site.engines.stop(id);
   }
+  if (!site.engines.size) void summon(site);
 }
 
 /** Handles one message. Never rejects. */
 export async function hear(site: Site, event: ExtendableMessageEvent): Promise<void> {
-  const id = (event.source as { id?: string } | null)?.id;
+  const { id, url = '', visibilityState } = (event.source ?? {}) as Partial<WindowClient>;
   const message = event.data as PageMessage | undefined;
-  const [port] = event.ports;
+  const [port, bye] = event.ports;
   if (!id || !message) return;
   switch (message.type) {
     case 'hello': {
       const agreed = message.protocol === protocol;
+      const isDue = visibilityState === 'visible' && Date.now() - site.shownMs > lookMs;
       if (agreed && !site.snapshots.current) await site.snapshots.validate();
+      else if (agreed && isDue) void site.snapshots.validate();
       const client = agreed ? await clientOfPage(site, id) : undefined;
-      if (client) client.canShare = message.canShare;
+      const isNew = client?.canShare === undefined;
+      if (client) Object.assign(client, { canShare: !!message.canShare, gpc: !!message.gpc, seenMs: Date.now() });
       void site.save();
-      port?.postMessage(welcome(site, client));
+      post(id, { type: 'welcome', ...welcome(site, client) });
       post(id, { type: 'status', connections: site.engines.connections });
+      if (isStreaming()) post(id, { type: 'stream', active: true });
+      if (!mayHost(site, client)) site.engines.stop(id);
+      if (!site.engines.size) void summon(site);
+      // The page was there before the worker.
+      if (client && !client.navigated && Array.isArray(message.loaded)) {
+        if (isNew) await takeDocument(site, id, client, url).catch(() => {});
+        await takeLoaded(site, id, message.loaded.slice(0, loadedLimit));
+      }
       return;
     }
     case 'engine':
-      if (port && message.protocol === protocol) site.engines.attach(id, port);
+      if (port && bye && message.protocol === protocol) site.engines.attach(id, port, bye);
       else port?.close();
       return;
-    case 'bye':
-      return site.engines.detach(id);
-    case 'loaded':
-      if (Array.isArray(message.urls)) await takeLoaded(site, id, message.urls.slice(0, loadedLimit));
+    case 'prefetch':
+      // Not awaited: a new version takes over only once the messages of the old one are done with.
+      if (Array.isArray(message.urls)) void site.prefetch.want(id, message.urls.map(String));
       return;
+    case 'probe':
+      return probe(site);
+    case 'again':
+      return void site.late.set(url, {});
+    case 'settled':
+      return settle(site);
+    case 'release':
+      return site.releases.heard(message);
     case 'call':
       try {
         port?.postMessage({ ok: true, value: await call(site, id, message) } satisfies CallReply);
@@ -85,7 +111,9 @@ async function call(site: Site, id: string, { method, args }: Call): Promise<Cal
         current: each === snapshots.current,
       }));
     case 'removeSnapshot':
-      return snapshots.remove(args.id);
+      if (!snapshots.remove(args.id)) return false;
+      await site.keeper.sweep();
+      return true;
     case 'file': {
       const snapshot = snapshots.live.get((await clientOfPage(site, id)).snapshot);
       const [target] = snapshot ? await snapshots.targets(snapshot, args.path.replace(/^\/+/, '')) : [];
@@ -96,6 +124,7 @@ async function call(site: Site, id: string, { method, args }: Call): Promise<Cal
       site.consent = args.consent;
       await site.save();
       permissionChanged(site);
+      broadcast({ type: 'consent', state: site.consent });
       return site.consent;
     case 'pause':
       site.paused = !!args.paused;
@@ -107,20 +136,58 @@ async function call(site: Site, id: string, { method, args }: Call): Promise<Cal
   }
 }
 
+/**
+ * Takes what a URL has for the snapshot, by default what is not stored yet, from the HTTP cache: whether it had that.
+ * Rejects if it has nothing that may be taken.
+ */
+async function takeUrl(
+  site: Site,
+  snapshot: Snapshot,
+  client: string,
+  url: string,
+  again = false,
+  cache: RequestCache = 'only-if-cached',
+): Promise<unknown> {
+  const path = requestPath(site.scope, url);
+  const rows = path === undefined ? [] : (await site.snapshots.targets(snapshot, path)).map(({ row }) => row);
+  const [row] = rows;
+  const isStored = row && (await site.store.has(idOf(row)));
+  if (!row || (isStored && !again)) return false;
+  site.prefetch.giveWay();
+  const response = await fetch(url, { cache, mode: 'same-origin', signal: AbortSignal.timeout(cachedMs) });
+  if (!isWhole(response)) throw response;
+  const blob = await response.blob();
+  return isStored ? verify(blob, row) : take(site, blob, { response, rows, snapshot, path, client });
+}
+
+/**
+ * Takes the document of a page that was there before the worker. Its hash decides which snapshot the page lives on. Of
+ * a release that is not known any more it is told of the update, if the origin has the newest's document by now: what
+ * the host alters on the way is of no release.
+ */
+async function takeDocument(site: Site, id: string, client: Client, url: string): Promise<void> {
+  const { current, live } = site.snapshots;
+  if (!current) return;
+  let found: Snapshot | undefined;
+  // Of releases that share it, the newest.
+  for (const each of [current, ...[...live.values()].reverse()]) {
+    if (!found && (await takeUrl(site, each, id, url, true))) found = each;
+  }
+  if (found && found.id !== client.snapshot) {
+    client.snapshot = found.id;
+    void site.save();
+    post(id, { type: 'welcome', ...welcome(site, client) });
+  }
+  const isOld = found ? found !== current : await takeUrl(site, current, id, url, true, 'no-cache');
+  if (isOld) post(id, { type: 'update', snapshot: current.id });
+}
+
 /** Takes what a page fetched before the worker controlled it out of the HTTP cache, without a request. */
-async function takeLoaded(site: Site, client: string, urls: string[]): Promise<void> {
+export async function takeLoaded(site: Site, client: string, urls: string[]): Promise<void> {
   const snapshot = site.snapshots.live.get((await clientOfPage(site, client)).snapshot);
   if (!snapshot) return;
   for (const url of urls) {
-    try {
-      const path = requestPath(site.scope, url);
-      const rows = path === undefined ? [] : (await site.snapshots.targets(snapshot, path)).map(({ row }) => row);
-      if (!rows[0] || (await site.store.has(idOf(rows[0])))) continue;
-      const signal = AbortSignal.timeout(cachedMs);
-      const response = await fetch(url, { cache: 'only-if-cached', mode: 'same-origin', signal });
-      if (isWhole(response)) await take(site, await response.blob(), { response, rows, snapshot, path, client });
-    } catch {
-      // Not in the cache: it will be fetched when it is wanted.
-    }
+    // Not in the cache: it will be fetched when it is wanted.
+    await takeUrl(site, snapshot, client, url).catch(() => {});
   }
 }

@@ -1,95 +1,149 @@
 /** The origin, speaking for itself: its own paths, measured, and checked against the manifest as they stream by. */
 import type { FileRow } from '../shared/manifest.ts';
 import { isPrivate } from '../shared/headers.ts';
-import { measured } from '../shared/policy.ts';
+import * as policy from '../shared/policy.ts';
 import { withBody } from './answers.ts';
+import { post } from './clients.ts';
 import type { Arrival } from './content.ts';
-import { idOf, newHasher, recognise } from './content.ts';
+import { forget, idOf, newHasher, recognise } from './content.ts';
+import type { OriginSpeed } from '../shared/policy.ts';
 import type { Site } from './site.ts';
-import { rewritten } from './site.ts';
-import type { Snapshot } from './snapshots.ts';
+import { passOn } from './passing.ts';
+import { isAltered, rewritten } from './site.ts';
 import { deliveryOf, streamOf } from './streams.ts';
+import { Writer } from '../store/writer.ts';
 
 /** Fetches, noting whether the origin is there and how fast. Rejects as `fetch` does. */
-export async function originFetch(site: Site, request: RequestInfo, init?: RequestInit): Promise<Response> {
+export const originFetch = (site: Site, url: string, init?: RequestInit): Promise<Response> =>
+  measured(site, fetch(url, init));
+
+async function measured(site: Site, fetching: Promise<Response>): Promise<Response> {
   const began = performance.now();
   try {
-    const response = await fetch(request, init);
+    const response = await fetching;
+    if (response.type === 'error') return response;
     const latencyMs = performance.now() - began;
-    site.snapshots.originDown = response.status >= 500;
+    site.snapshots.failing = response.status >= 500;
     // What comes at once comes from the HTTP cache, and says nothing of the origin.
-    if (latencyMs > 3) noteSpeed(site, latencyMs, 0, 0);
+    if (latencyMs > 3) noteSpeed(site, policy.withLatency(site.speed, latencyMs));
     return response;
   } catch (error) {
-    if ((error as Error).name !== 'AbortError') site.snapshots.originDown = true;
+    if ((error as Error).name !== 'AbortError') site.snapshots.failing = true;
     throw error;
   }
 }
 
-export function noteSpeed(site: Site, latencyMs: number, bytes: number, bodyMs: number): void {
-  site.speed = measured(site.speed, latencyMs, bytes, bodyMs);
-  site.engines.tell({ type: 'origin', ...site.speed });
+function noteSpeed(site: Site, speed: OriginSpeed): void {
+  site.speed = speed;
+  const { latencyMs, bytesPerMs } = speed;
+  site.engines.tell({ type: 'origin', latencyMs, bytesPerMs });
 }
 
-/** Asks the origin what a page asks. A path that is private to the visitor is kept out of everything from then on. */
-export async function ask(site: Site, { request }: FetchEvent, path: string): Promise<Response> {
-  const response = await originFetch(site, request);
+/** Bytes of bodies that the origin has sent. */
+let arrived = 0;
+
+/** Measures throughput while a body arrives: by all that arrives meanwhile. Called with each chunk, and at the end. */
+export function meter(site: Site): (chunk?: { length: number }) => void {
+  const before = arrived;
+  const began = performance.now();
+  return (chunk) => {
+    if (chunk) arrived += chunk.length;
+    else noteSpeed(site, policy.withBody(site.speed, arrived - before, performance.now() - began));
+  };
+}
+
+/**
+ * Asks the origin what a page asks. A path that is private to the visitor is kept out of everything from then on, and
+ * what was stored of it while it was public is deleted.
+ */
+export async function ask(site: Site, event: FetchEvent, path: string): Promise<Response> {
+  const response = await measured(site, passOn(site, event));
   if (response.status === 200 && isPrivate(response.headers)) {
     site.altered.set(path, rewritten);
-    void site.save();
+    event.waitUntil(forgetPath(site, path));
   }
   return response;
 }
 
-/** Whether a response is the plain, public, whole body that a content could be. */
-export const isWhole = (response: Response): boolean =>
-  response.status === 200 && !response.redirected && response.type !== 'opaque' && !isPrivate(response.headers);
+async function forgetPath(site: Site, path: string): Promise<void> {
+  await Promise.all([site.save(), site.known.forget((each) => each === path)]);
+  for (const snapshot of site.snapshots.live.values()) {
+    for (const { row } of await site.snapshots.targets(snapshot, path)) await forget(site, row);
+  }
+}
+
+/** Whether a response is the plain and public one of its own path. */
+export const isPublic = ({ redirected, type, headers }: Response): boolean =>
+  !redirected && type !== 'opaque' && !isPrivate(headers);
+
+/** Whether it is the whole body that a content could be, too. */
+export const isWhole = (response: Response): boolean => response.status === 200 && isPublic(response);
 
 /**
- * Notes that the origin's path has other bytes than the snapshot says. If the manifest is current all the same, the
- * host alters this path.
+ * Notes that the origin's path has other bytes than the snapshot says, and tells the page; `mixed`: it was given them.
+ * If the manifest is current all the same, the host alters this path, which is left to it in the end if that `counts`;
+ * otherwise the page's next navigation takes the new snapshot.
  */
-export async function mismatched(site: Site, snapshot: Snapshot, path: string): Promise<void> {
+export async function mismatched(
+  site: Site,
+  { snapshot, path = '', client }: Arrival,
+  mixed: boolean,
+  counts = true,
+): Promise<void> {
   const { snapshots, altered } = site;
   snapshots.doubt();
-  if ((await snapshots.validate()) && snapshots.current?.id === snapshot.id) {
+  if ((await snapshots.validate()) && counts && snapshots.current?.id === snapshot.id) {
     altered.set(path, (altered.get(path) ?? 0) + 1);
     await site.save();
   }
+  post(client, { type: 'mismatch', path, mixed, altered: isAltered(site, path) });
 }
 
 /**
  * Passes a whole response on while hashing and storing it: the page reads at its own pace, and what does not match is
  * not kept. Other responses are passed on as they are.
  */
-export async function capture(site: Site, event: FetchEvent, path: string, arrival: Arrival): Promise<Response> {
-  const { response, rows, snapshot, client } = arrival;
+export async function capture(site: Site, event: FetchEvent, arrival: Arrival): Promise<Response> {
+  const { response, rows, turn } = arrival;
   const [row] = rows;
-  if (!row || !response.body || !isWhole(response)) return response;
+  if (!row || !response.body || !isWhole(response)) {
+    turn?.leave();
+    return response;
+  }
+  const measure = meter(site);
   const source = deliveryOf(response.body as ReadableStream<Uint8Array<ArrayBuffer>>);
   const hasher = newHasher();
-  const writer = await site.store.writer(idOf(row));
+  const writer = new Writer(site.store, idOf(row));
+  const over = async (): Promise<void> => {
+    await writer?.abort();
+    turn?.leave();
+  };
   const finish = async (): Promise<void> => {
+    measure();
+    turn?.arrived();
     // Only the likeliest has been written.
     const keep = async (match: FileRow): Promise<boolean | undefined> => (match === row ? writer?.commit() : false);
     const match = await recognise(site, arrival, await hasher.finish(), hasher.size, keep);
-    if (!match) await mismatched(site, snapshot, path);
+    if (!match) await mismatched(site, arrival, true);
   };
-  const body = streamOf(event, client, {
+  const body = streamOf(event, {
     async next() {
       try {
         const chunk = await source.next();
-        if (chunk) await Promise.all([hasher.push(chunk), writer?.write(chunk)]);
-        else event.waitUntil(finish().finally(() => writer?.abort()).catch(() => {}));
+        if (!chunk) event.waitUntil(finish().finally(over).catch(() => {}));
+        else {
+          measure(chunk);
+          await Promise.all([hasher.push(chunk), writer?.write(chunk)]);
+        }
         return chunk;
       } catch (error) {
-        void writer?.abort();
+        void over();
         throw error;
       }
     },
     cancel() {
       source.cancel();
-      void writer?.abort();
+      void over();
     },
   });
   return withBody(response, body);

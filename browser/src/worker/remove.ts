@@ -1,13 +1,16 @@
 /**
  * What takes the worker's place when Planktos is removed from a site. Browsers that still have the worker find this
- * script at its address when they next update it; it deletes what the runtime stored and unregisters. It has no
- * `fetch` handler, so from its installation on every request goes to the network.
+ * script at its address when they next update it; it deletes what the runtime stored, and the original Planktos, and
+ * unregisters. It has no `fetch` handler, so from its installation on every request goes to the network. In a site's own
+ * worker that imports it, it deletes alone, and the worker's life cycle stays the site's.
  *
  * Pages are neither reloaded nor told: they go on as over plain HTTP. A failed step never keeps the others from being
  * taken.
  */
+import { standbyDatabase } from '../shared/messages.ts';
+import { removeOriginal } from './original.ts';
+
 declare const self: ServiceWorkerGlobalScope;
-export {};
 
 /** The scope's path, by which the runtime names what it stores: sites under other paths of this origin keep theirs. */
 const path = new URL(self.registration.scope).pathname;
@@ -26,17 +29,20 @@ async function removeCaches(): Promise<void> {
   await caches.delete(`planktos:${path}`);
 }
 
+const own = self.location.pathname.endsWith('/planktos.sw.min.js');
+
 self.addEventListener('install', (event) => {
-  event.waitUntil(self.skipWaiting());
+  if (own) event.waitUntil(self.skipWaiting());
 });
 
 self.addEventListener('activate', (event) => {
   event.waitUntil(
     (async () => {
       // Pages of the old worker are claimed, so that nothing of it is left to write what is deleted next.
-      await Promise.allSettled([self.clients.claim()]);
-      await Promise.allSettled([removeFiles(), removeCaches()]);
-      await self.registration.unregister();
+      if (own) await Promise.allSettled([self.clients.claim()]);
+      await Promise.allSettled([removeFiles(), removeCaches(), removeOriginal()]);
+      indexedDB.deleteDatabase(standbyDatabase);
+      if (own) await self.registration.unregister();
     })(),
   );
 });

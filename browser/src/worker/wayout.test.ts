@@ -2,55 +2,36 @@
 import assert from 'node:assert/strict';
 import { beforeEach, mock, test } from 'node:test';
 import { protocol } from '../shared/messages.ts';
+import { asWorker, idOf, rootOf, scope } from './testing.test.ts';
+import { put } from '../store/writer.ts';
 
-const scope = 'https://a.example/';
 const minutes = 60_000;
-
-/** A Cache Storage in memory, as far as the worker's records use it. */
-class FakeCaches {
-  readonly all = new Map<string, Map<string, Response>>();
-
-  async open(name: string) {
-    const entries = this.all.get(name) ?? new Map<string, Response>();
-    this.all.set(name, entries);
-    return {
-      match: async (url: string) => entries.get(url)?.clone(),
-      put: async (url: string, response: Response) => void entries.set(url, response),
-      delete: async (url: string) => entries.delete(url),
-    };
-  }
-  async delete(name: string) {
-    return this.all.delete(name);
-  }
-}
 
 /** What the origin answers, by path; anything else is a test's mistake. */
 let answers: Record<string, number>;
+/** What is at the manifest's URL, where that answers 200. */
+let manifest = '';
 let unregistered = 0;
 let openFiles: () => Promise<never>;
-const fakeCaches = new FakeCaches();
-
-Object.assign(globalThis, {
-  caches: fakeCaches,
-  fetch: async (url: string, { cache }: RequestInit = {}) => {
-    const status = answers[new URL(url).pathname];
-    assert.ok(status, `asked for ${url}`);
+let databases: string[] = [];
+const fakeCaches = asWorker({
+  async fetch(url, { cache } = {}) {
+    const status = answers[new URL(String(url)).pathname];
+    assert.ok(status, `asked for ${String(url)}`);
     assert.match(String(cache), /^no-(cache|store)$/, 'the HTTP cache may not answer for the origin');
-    return new Response(null, { status });
+    return new Response(status === 200 ? manifest : null, { status });
   },
-  self: {
-    location: { href: `${scope}planktos.sw.min.js` },
-    registration: { unregister: async () => ++unregistered },
-    clients: { matchAll: async () => [], get: async () => undefined },
-  },
+  unregister: async () => ++unregistered,
+  deleteDatabase: (name) => void (databases = databases.filter((each) => each !== name)),
+  getDirectory: () => openFiles(),
 });
-Object.defineProperty(globalThis, 'navigator', { value: { storage: { getDirectory: () => openFiles() } } });
 
 const { Site } = await import('./site.ts');
 
 beforeEach(() => {
   fakeCaches.all.clear();
   unregistered = 0;
+  databases = ['planktos-standby', "the site's own"];
   openFiles = async () => Promise.reject(new Error('no file system here'));
   answers = {};
   mock.timers.reset();
@@ -73,7 +54,7 @@ for (const status of [404, 410]) {
   test(`worker and manifest answer ${status} twice, ten minutes apart: the worker leaves`, async () => {
     const site = await opened();
     site.consent = 'granted';
-    await site.store.put({ hash: 'a'.repeat(64), size: 1 }, new Uint8Array(1));
+    await put(site.store, { hash: 'a'.repeat(64), size: 1 }, new Uint8Array(1));
     await ask(site, status, status);
     mock.timers.tick(10 * minutes - 1);
     await ask(site, status, status);
@@ -83,6 +64,8 @@ for (const status of [404, 410]) {
     await ask(site, status, status);
     assert.equal(unregistered, 1);
     assert.deepEqual(await site.store.list(), []);
+    await site.records.set('state', site.persistent());
+    assert.equal(fakeCaches.all.size, 0, 'what pages still say is not written down again');
   });
 }
 
@@ -135,6 +118,7 @@ test('a refusal of consent outlives a purge, consent does not', async () => {
     const site = await opened();
     site.consent = before;
     await ask(site, 200, 401);
+    assert.deepEqual(databases, ["the site's own"], 'what an engine left to the next one goes too');
     assert.equal(site.consent, after);
     assert.equal((await opened()).consent, after);
   }
@@ -159,23 +143,81 @@ test('three starts that fail within a minute switch the worker off, and it stays
   assert.equal(await failingStart(), true);
 });
 
-test('a release gets its own chance', async () => {
+test('another script gets its own chance', async () => {
   for (let i = 0; i < 3; i++) await failingStart();
   assert.equal(await failingStart(), true);
   await Site.forgetStarts(scope);
   assert.equal(await failingStart(), false);
 });
 
+/** The origin shows a release: the document of its manifest, by number. */
+function shows(release: number): void {
+  answers = { '/planktos/manifest.json': 200 };
+  manifest = JSON.stringify(rootOf(idOf(release)));
+}
+
+test('so does the same script with each release, and with no other answer of the origin', async () => {
+  shows(1);
+  const site = await opened();
+  site.consent = 'granted';
+  assert.equal(await site.snapshots.validate(), true);
+  await site.records.set('state', site.persistent());
+
+  for (let i = 0; i < 3; i++) assert.equal(await failingStart(), false);
+  assert.equal(await Site.released(scope), false);
+  for (const [status, text] of [[404, ''], [503, ''], [200, '<!doctype html>']] as const) {
+    answers = { '/planktos/manifest.json': status };
+    manifest = text;
+    await assert.rejects(Site.released(scope));
+  }
+  assert.equal(await failingStart(), true);
+
+  shows(2);
+  assert.equal(await Site.released(scope), true);
+  for (let i = 0; i < 3; i++) assert.equal(await failingStart(), false, `start ${i} of the second release`);
+  assert.equal(await failingStart(), true);
+  assert.equal(await Site.released(scope), false, 'one chance a release');
+
+  shows(3);
+  assert.equal(await Site.released(scope), true);
+  openFiles = async () => Promise.reject(new Error('no file system here'));
+  const next = await opened();
+  assert.equal(next.snapshots.current, undefined, 'what pages have been since is nothing that it knows of');
+  assert.equal(await next.snapshots.validate(), true);
+  assert.deepEqual([next.snapshots.current!.id, next.consent], [idOf(3), 'granted']);
+});
+
+test('a script that has never got ready has one chance more', async () => {
+  shows(1);
+  for (let i = 0; i < 3; i++) await failingStart();
+  assert.deepEqual([await Site.released(scope), await Site.released(scope)], [true, false]);
+});
+
+test('a script that is off sees that the site has disabled Planktos, and leaves if it can', async () => {
+  for (let i = 0; i < 3; i++) await failingStart();
+  answers = { '/planktos/manifest.json': 200 };
+  manifest = '{"format":1,"disabled":true}';
+  assert.deepEqual([await Site.released(scope), await Site.released(scope)], [true, false]);
+  openFiles = async () => Promise.reject(new Error('no file system here'));
+  await (await opened()).snapshots.validate();
+  assert.equal(unregistered, 1);
+});
+
 test('starts that succeed are no crash loop, however many', async () => {
   for (let i = 0; i < 6; i++) assert.ok(await Site.open(scope, true));
 });
 
-test('what another protocol stored is thrown away, not read', async () => {
-  const first = await opened();
-  first.consent = 'granted';
-  const state = { ...first.persistent(), protocol: protocol + 1 };
-  await first.records.set('state', state);
-  const next = await opened();
-  assert.equal(next.consent, 'unset');
-  assert.equal(await next.records.get('state'), undefined);
+test('of what another protocol recorded, a refusal alone is read', async () => {
+  for (const [before, after] of [['granted', 'unset'], ['denied', 'denied']] as const) {
+    const first = await opened();
+    Object.assign(first, { consent: before, paused: true });
+    await first.records.set('shield', 'of another shape');
+    await first.records.set('state', { ...first.persistent(), protocol: protocol + 1 });
+    for (const start of ['first', 'second']) {
+      const next = await opened();
+      assert.deepEqual([next.consent, next.paused], [after, false], `${before}, at the ${start} start`);
+      assert.equal(await next.records.get('shield'), undefined);
+    }
+    fakeCaches.all.clear();
+  }
 });
