@@ -1,22 +1,14 @@
 /**
- * `planktos/install.js`: all that a page adds. It registers the service worker, runs the engine when there is a reason
- * to, and defines `window.planktos` (planktos.d.ts). Included twice it runs once; `?planktos=off` keeps it from doing
- * anything.
+ * `planktos/install.js`: all that a page adds, and all that most pages load. It registers the service worker, greets
+ * it, and defines `window.planktos` (planktos.d.ts), whose methods, like all else that a page may have to do, are in
+ * the engine's script. Included twice it runs once.
  */
 import type { EngineModule } from '../shared/messages.ts';
-import { PagePlanktos } from './page.ts';
-import { locate, type Place } from './site.ts';
+import { install } from './install.ts';
 
-const mark = Symbol.for('planktos');
-if (!(mark in window)) {
-  Object.defineProperty(window, mark, { value: true });
-  const off = new URLSearchParams(location.search).get('planktos') === 'off';
-  const load = (url: string): Promise<EngineModule> => import(url) as Promise<EngineModule>;
-  let place: Place | undefined;
-  try {
-    place = off ? undefined : locate(window);
-  } catch {
-    // a URL that is none
-  }
-  window.planktos = new PagePlanktos(window, place, load);
+// An element whose id is `planktos` is a property of the window, too.
+if (!window.planktos?.ready) {
+  // A module has no currentScript.
+  const script = document.currentScript ?? document.querySelector('[src*="planktos/install"]');
+  window.planktos = install(window, script as HTMLScriptElement, (url) => import(url) as Promise<EngineModule>);
 }

@@ -14,6 +14,9 @@
  */
 export type Mode = 'peers' | 'worker' | 'http';
 
+/** `down`: the origin refuses, hangs, fails, or answers with something else than the site's manifest. */
+export type OriginState = 'up' | 'down';
+
 export type Consent = 'unset' | 'granted' | 'denied';
 
 /** Bytes of verified payload by where they first came from; `store` counts bytes given to pages from the store. */
@@ -67,6 +70,13 @@ export interface PlanktosEvents {
   update: CustomEvent<{ snapshot: string }>;
   /** the number of connections changed */
   status: CustomEvent<{ connections: number }>;
+  /**
+   * the origin's `path` has other bytes than this page's snapshot; `mixed`: the page was given them; `altered`: no newer
+   * snapshot explains it, the host changes the path, which is left to the network from now on
+   */
+  mismatch: CustomEvent<{ path: string; mixed: boolean; altered: boolean }>;
+  /** the origin is down, or up again */
+  origin: CustomEvent<{ state: OriginState }>;
   /** the visitor's answer changed, in this page or another of the site */
   consent: CustomEvent<{ state: Consent }>;
 }
@@ -81,6 +91,12 @@ export interface Planktos extends EventTarget {
   readonly connections: number;
   /** id of the snapshot that this page was loaded from; empty without one */
   readonly snapshot: string;
+  /**
+   * What the last look at the origin's manifest told, by any page of the site. While it is `'down'` and a page is open,
+   * the origin is asked again at least every 30 s. What is given meanwhile from elsewhere has the response header
+   * `Planktos-Stale`: the seconds since the origin last showed its manifest.
+   */
+  readonly originState: OriginState;
   readonly consent: PlanktosConsent;
   stats(): Promise<Stats>;
   /** Stops sharing in this browser until `resume`, or until it is closed. */
