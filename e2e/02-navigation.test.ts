@@ -8,13 +8,13 @@ import http from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { after, describe, test } from 'node:test';
 import type { TestContext } from 'node:test';
-import type { Browser, Page } from 'puppeteer-core';
-import { kinds, launch, visitor } from './harness/browsers.ts';
-import type { Kind, Visitor } from './harness/browsers.ts';
+import type { Page } from 'puppeteer-core';
+import { launchAll, visitor } from './harness/browsers.ts';
+import type { Visitor } from './harness/browsers.ts';
 import { onEnd } from './harness/cleanup.ts';
 import { isContent, origin } from './harness/origin.ts';
 import type { Origin } from './harness/origin.ts';
-import { brokenPictures, controlled, explained, fetchIn, open, ready, runs } from './harness/page.ts';
+import { brokenPictures, controlled, explained, fetchIn, open, ready, runs, titled } from './harness/page.ts';
 import { pack, serve } from './harness/planktos.ts';
 import { makeSite, oddNames, page, scripts, urlPath } from './harness/site.ts';
 import type { Site } from './harness/site.ts';
@@ -23,8 +23,7 @@ import { until } from './harness/wait.ts';
 
 const once = Object.fromEntries(scripts.map((name) => [name, 1]));
 
-const browsers: Array<[Kind, Browser]> = [];
-for (const kind of kinds) browsers.push([kind, await launch({ after }, kind)]);
+const browsers = launchAll({ after });
 
 for (const [kind, browser] of browsers) {
   describe(kind, () => {
@@ -40,7 +39,7 @@ for (const [kind, browser] of browsers) {
 
     /** The page is the one meant, whole, and each of its scripts has run once. */
     async function right(tab: Page, title: string): Promise<void> {
-      await tab.waitForFunction((name) => document.title === name && document.readyState === 'complete', {}, title);
+      await titled(tab, title);
       assert.deepEqual(await runs(tab), once);
       assert.deepEqual(await brokenPictures(tab), []);
       assert.equal(await tab.evaluate(() => getComputedStyle(document.body).color), 'rgb(1, 2, 3)');

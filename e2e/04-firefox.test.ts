@@ -1,13 +1,13 @@
 /** Chromium and Firefox give each other what they have, both ways. */
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
-import { launch, visitor } from './harness/browsers.ts';
+import { launchAll, visitor } from './harness/browsers.ts';
 import { isContent, origin, quiet } from './harness/origin.ts';
 import { brokenPictures, connected, explained, fetchIn, holds, open, stats } from './harness/page.ts';
 import { serve } from './harness/planktos.ts';
 import { galleryPictures, makeSite } from './harness/site.ts';
 
-const browsers = { chrome: await launch({ after }, 'chrome'), firefox: await launch({ after }, 'firefox') };
+const browsers = new Map(launchAll({ after }));
 
 for (const [from, to] of [
   ['chrome', 'firefox'],
@@ -18,8 +18,8 @@ for (const [from, to] of [
     const site = await makeSite(t, { large: false });
     const host = await origin(t, (await serve(t, site.dir, '--prefer', 'offload')).url);
     const needed = galleryPictures.reduce((total, path) => total + site.size(path), 0);
-    const giver = await visitor(t, browsers[from]);
-    const taker = await visitor(t, browsers[to]);
+    const giver = await visitor(t, browsers.get(from)!);
+    const taker = await visitor(t, browsers.get(to)!);
     await explained([giver, taker], async () => {
       await open(giver.page, host.url);
       await open(giver.page, `${host.url}gallery.html`);

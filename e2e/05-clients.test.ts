@@ -6,14 +6,16 @@ import assert from 'node:assert/strict';
 import { mkdir, readFile, readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
+import type { Page } from 'puppeteer-core';
 import { launch, visitor } from './harness/browsers.ts';
 import { sha256 } from './harness/bytes.ts';
 import { temporaryFolder } from './harness/cleanup.ts';
 import { isContent, origin, quiet } from './harness/origin.ts';
-import { brokenPictures, connected, explained, fetchIn, holds, open, stats } from './harness/page.ts';
+import type { Origin } from './harness/origin.ts';
+import { brokenPictures, connected, explained, fetchIn, open, stats } from './harness/page.ts';
 import { pack, root, serve } from './harness/planktos.ts';
 import { run } from './harness/process.ts';
-import { galleryPictures, makeSite, page } from './harness/site.ts';
+import { galleryPictures, makeSite, page, urlPath } from './harness/site.ts';
 import type { Site } from './harness/site.ts';
 import { nginxHost } from './harness/static.ts';
 import { manifest, swarmOf } from './harness/swarm.ts';
@@ -23,61 +25,81 @@ import { addTorrent, has, webTorrentHost } from './harness/webtorrent.ts';
 
 const browser = await launch({ after }, 'chrome');
 
-/** A torrent file without web seeds, its tracker, and for each of the site's files the name it has in the torrent. */
-async function torrentOf(url: string): Promise<{ torrent: Buffer; tracker: string; names: Map<string, string> }> {
-  const { files } = (await manifest(url)) as unknown as { files: Array<[string, string, number, number]> };
-  const torrent = Buffer.from(await (await fetch(`${url}planktos/root.torrent`)).arrayBuffer());
-  const names = new Map(files.map(([path, hash]) => [path, `planktos/${hash}`]));
-  return { torrent: withoutWebSeeds(torrent), tracker: (await swarmOf(url)).tracker, names };
+interface Wanted {
+  /** a torrent file without web seeds */
+  torrent: Buffer;
+  tracker: string;
+  /** for each of the site's files that is not empty: its name in the torrent, and the SHA-256 of what the host serves */
+  files: Map<string, { name: string; sha256: string }>;
 }
 
-test('WebTorrent downloads from our visitor', { timeout: 120_000 }, async (t) => {
+async function torrentOf(url: string): Promise<Wanted> {
+  const torrent = Buffer.from(await (await fetch(`${url}planktos/root.torrent`)).arrayBuffer());
+  const files: Wanted['files'] = new Map();
+  for (const [path, hash, size] of (await manifest(url)).files) {
+    const body = new Uint8Array(await (await fetch(url + urlPath(path))).arrayBuffer());
+    if (size > 0) files.set(path, { name: `planktos/${hash}`, sha256: sha256(body) });
+  }
+  return { torrent: withoutWebSeeds(torrent), tracker: (await swarmOf(url)).tracker, files };
+}
+
+/** Waits until WebTorrent has every file of the site, and looks at every byte of them. */
+async function hasAll(page: Page, { files }: Wanted): Promise<void> {
+  // Files of the same content are one in the torrent.
+  const names = new Set([...files.values()].map(({ name }) => name));
+  const got = await has(page, [...names]);
+  for (const [path, { name, sha256: want }] of files) assert.equal(got[name], want, path);
+}
+
+/**
+ * Waits until the visitor is at the tracker. Who lacks nothing makes no offers, and WebTorrent offers to those who are
+ * there when it comes, and then not for two minutes.
+ */
+const atTracker = (host: Origin): Promise<unknown> => until('the visitor to be at the tracker', async () => host.sockets > 0);
+
+/** Reads every file of the site, as the page's own scripts would. */
+async function readAll(page: Page, url: string, { files }: Wanted): Promise<void> {
+  for (const [path, { sha256: want }] of files)
+    assert.equal((await fetchIn(page, url + urlPath(path))).sha256, want, path);
+}
+
+test('WebTorrent downloads the whole site from our visitor', { timeout: 120_000 }, async (t) => {
   const site = await makeSite(t, { large: false });
   const host = await origin(t, (await serve(t, site.dir, '--prefer', 'offload')).url);
   const ours = await visitor(t, browser);
   const theirs = await visitor(t, browser);
-  const needed = galleryPictures.reduce((total, path) => total + site.size(path), 0);
+  const wanted = await torrentOf(host.url);
   await explained([ours, theirs], async () => {
     await open(ours.page, host.url);
-    await open(ours.page, `${host.url}gallery.html`);
-    assert.deepEqual(await brokenPictures(ours.page), []);
-    await holds(ours.page, needed);
-
+    await readAll(ours.page, host.url, wanted);
+    await atTracker(host);
     await theirs.page.goto(await webTorrentHost(t));
-    const { torrent, tracker, names } = await torrentOf(host.url);
+    await quiet(host, isContent);
     host.reset();
-    await addTorrent(theirs.page, torrent, tracker);
-    // Our visitor has the gallery, and the rest of the torrent only as far as it has seen it.
-    const files = await has(
-      theirs.page,
-      galleryPictures.map((path) => names.get(path)!),
-    );
-    for (const path of galleryPictures) assert.equal(files[names.get(path)!], site.hash(path), path);
+    await addTorrent(theirs.page, wanted.torrent, wanted.tracker);
+    await hasAll(theirs.page, wanted);
     assert.equal(host.bytes(isContent), 0, 'WebTorrent asked the origin');
+    const needed = galleryPictures.reduce((total, path) => total + site.size(path), 0);
     await until('our visitor to have counted its uploads', async () => (await stats(ours.page)).uploaded >= needed);
   });
 });
 
-test('WebTorrent seeds to our visitor', { timeout: 120_000 }, async (t) => {
+test('WebTorrent seeds the whole site to our visitor', { timeout: 120_000 }, async (t) => {
   const site = await makeSite(t, { large: false });
   const host = await origin(t, (await serve(t, site.dir, '--prefer', 'offload')).url);
   const ours = await visitor(t, browser);
   const theirs = await visitor(t, browser);
   const needed = galleryPictures.reduce((total, path) => total + site.size(path), 0);
-  const { torrent, tracker, names } = await torrentOf(host.url);
+  const wanted = await torrentOf(host.url);
   await explained([ours, theirs], async () => {
-    // WebTorrent gets the gallery from a visitor that reads every file, which then leaves.
+    // WebTorrent gets the site from a visitor that reads every file, which then leaves.
     const giver = await visitor(t, browser);
     await open(giver.page, host.url);
-    for (const path of site.files.keys())
-      await fetchIn(giver.page, host.url + path.split('/').map(encodeURIComponent).join('/'));
+    await readAll(giver.page, host.url, wanted);
+    await atTracker(host);
     await theirs.page.goto(await webTorrentHost(t));
-    await addTorrent(theirs.page, torrent, tracker);
-    const files = await has(
-      theirs.page,
-      galleryPictures.map((path) => names.get(path)!),
-    );
-    for (const path of galleryPictures) assert.equal(files[names.get(path)!], site.hash(path), path);
+    await addTorrent(theirs.page, wanted.torrent, wanted.tracker);
+    await hasAll(theirs.page, wanted);
     await giver.close();
 
     await open(ours.page, host.url);
@@ -87,7 +109,7 @@ test('WebTorrent seeds to our visitor', { timeout: 120_000 }, async (t) => {
     assert.deepEqual(await brokenPictures(ours.page), []);
     const { page: had } = await stats(ours.page);
     assert.ok(had.peers >= needed * 0.9, `peers gave ${had.peers} of ${needed} bytes: ${JSON.stringify(had)}`);
-    for (const path of galleryPictures) assert.equal((await fetchIn(ours.page, path)).sha256, site.hash(path), path);
+    await readAll(ours.page, host.url, wanted);
   });
 });
 
@@ -108,9 +130,8 @@ for (const [name, shape] of [
     ]);
     const told = JSON.parse(got.stdout || '{}') as { complete?: boolean; v1?: string };
     assert.equal(told.complete, true, got.stdout + got.stderr);
-    const { torrent, ...rest } = await manifest(url);
+    const { torrent, files } = await manifest(url);
     assert.equal(told.v1, torrent.infoHash);
-    const { files } = rest as unknown as { files: Array<[string, string, number, number]> };
     for (const [path, hash, size] of files) {
       if (size === 0) continue;
       assert.equal(sha256(await readFile(join(into, 'planktos', hash))), site.hash(path), path);

@@ -3,18 +3,19 @@
  * opened without Planktos; a site can be rid of it; and what is private stays so.
  */
 import assert from 'node:assert/strict';
-import { after, test } from 'node:test';
+import { after, describe, test } from 'node:test';
 import type { Page } from 'puppeteer-core';
-import { launch, visitor } from './harness/browsers.ts';
+import { launchAll, visitor } from './harness/browsers.ts';
 import { isContent, origin } from './harness/origin.ts';
-import { brokenPictures, connected, controlled, explained, fetchIn, holds, open, runs, stats } from './harness/page.ts';
+import { brokenPictures, connected, controlled, disconnected, explained, fetchIn } from './harness/page.ts';
+import { holds, kept, open, runs, stats } from './harness/page.ts';
 import { binary, pack, serve } from './harness/planktos.ts';
 import { check } from './harness/process.ts';
 import { frontPictures, galleryPictures, makeSite, scripts } from './harness/site.ts';
 import { staticHost } from './harness/static.ts';
 import { until } from './harness/wait.ts';
 
-const browser = await launch({ after }, 'chrome');
+const browsers = launchAll({ after });
 const once = Object.fromEntries(scripts.map((name) => [name, 1]));
 
 /** Makes the page tell which RTCPeerConnections it makes, from before its first script. */
@@ -31,193 +32,192 @@ async function watchConnections(page: Page): Promise<() => Promise<number>> {
   return () => page.evaluate(() => (Reflect.get(window, 'connectionsMade') as number | undefined) ?? 0);
 }
 
-/** Every file that the browser keeps for the site, wherever it keeps it. */
-function kept(page: Page): Promise<{ files: string[]; caches: string[]; workers: number }> {
-  return page.evaluate(async () => {
-    const files: string[] = [];
-    const walk = async (dir: FileSystemDirectoryHandle, path: string): Promise<void> => {
-      for await (const [name, handle] of dir.entries()) {
-        if (handle.kind === 'directory') await walk(handle as FileSystemDirectoryHandle, `${path}${name}/`);
-        else files.push(path + name);
-      }
-    };
-    await walk(await navigator.storage.getDirectory(), '');
-    const registrations = await navigator.serviceWorker.getRegistrations();
-    return { files, caches: await caches.keys(), workers: registrations.length };
-  });
-}
+for (const [kind, browser] of browsers) {
+  describe(kind, () => {
+    test('mode ask: no connection before the visitor agrees', { timeout: 90_000 }, async (t) => {
+      const site = await makeSite(t, { large: false });
+      const host = await origin(t, (await serve(t, site.dir, '--mode', 'ask')).url);
+      const [first, second] = [await visitor(t, browser), await visitor(t, browser)];
+      const made = [await watchConnections(first.page), await watchConnections(second.page)];
+      await explained([first, second], async () => {
+        for (const { page } of [first, second]) {
+          assert.equal(await open(page, host.url), 'worker');
+          assert.equal(await open(page, `${host.url}gallery.html`), 'worker');
+          assert.deepEqual(await brokenPictures(page), []);
+          assert.equal(await page.evaluate(() => window.planktos.consent.state), 'unset');
+        }
+        assert.equal(host.sockets, 0, 'the tracker was contacted');
+        for (const count of made) assert.equal(await count(), 0, 'a peer connection was made');
 
-test('mode ask: no connection before the visitor agrees', { timeout: 90_000 }, async (t) => {
-  const site = await makeSite(t, { large: false });
-  const host = await origin(t, (await serve(t, site.dir, '--mode', 'ask')).url);
-  const [first, second] = [await visitor(t, browser), await visitor(t, browser)];
-  const made = [await watchConnections(first.page), await watchConnections(second.page)];
-  await explained([first, second], async () => {
-    for (const { page } of [first, second]) {
-      assert.equal(await open(page, host.url), 'worker');
-      assert.equal(await open(page, `${host.url}gallery.html`), 'worker');
-      assert.deepEqual(await brokenPictures(page), []);
-      assert.equal(await page.evaluate(() => window.planktos.consent.state), 'unset');
+        await Promise.all([first, second].map(({ page }) => page.evaluate(() => window.planktos.consent.grant())));
+        await Promise.all([connected(first.page), connected(second.page)]);
+        assert.ok(host.sockets > 0);
+
+        await open(first.page, host.url);
+        assert.equal(
+          await first.page.evaluate(() => window.planktos.consent.state),
+          'granted',
+          'the answer is remembered',
+        );
+        await connected(first.page);
+        await first.page.evaluate(() => window.planktos.consent.deny());
+        await disconnected(first.page);
+      });
+    });
+
+    test('mode off: the worker serves, nobody shares', { timeout: 60_000 }, async (t) => {
+      const site = await makeSite(t, { large: false });
+      const host = await origin(t, (await serve(t, site.dir, '--mode', 'off')).url);
+      const who = await visitor(t, browser);
+      const made = await watchConnections(who.page);
+      await explained([who], async () => {
+        await open(who.page, host.url);
+        assert.equal(await open(who.page, `${host.url}gallery.html`), 'worker');
+        await holds(
+          who.page,
+          galleryPictures.reduce((total, path) => total + site.size(path), 0),
+        );
+        assert.deepEqual([host.sockets, await made()], [0, 0]);
+      });
+    });
+
+    test('Global Privacy Control means no sharing', { timeout: 60_000 }, async (t) => {
+      const site = await makeSite(t, { large: false });
+      const host = await origin(t, (await serve(t, site.dir)).url);
+      const who = await visitor(t, browser);
+      const made = await watchConnections(who.page);
+      await who.page.evaluateOnNewDocument(() => {
+        Object.defineProperty(Navigator.prototype, 'globalPrivacyControl', { value: true });
+      });
+      await explained([who], async () => {
+        await open(who.page, host.url);
+        assert.equal(await open(who.page, `${host.url}gallery.html`), 'worker');
+        // By then an engine that was let would long have asked the tracker.
+        await holds(
+          who.page,
+          galleryPictures.reduce((total, path) => total + site.size(path), 0),
+        );
+        assert.deepEqual([host.sockets, await made()], [0, 0]);
+      });
+    });
+
+    test('alone, a visitor makes no peer connection', { timeout: 60_000 }, async (t) => {
+      const site = await makeSite(t, { large: false });
+      const host = await origin(t, (await serve(t, site.dir)).url);
+      const who = await visitor(t, browser);
+      const made = await watchConnections(who.page);
+      await explained([who], async () => {
+        await open(who.page, host.url);
+        await open(who.page, `${host.url}gallery.html`);
+        await until('the tracker to be asked', () => host.sockets > 0);
+        await holds(
+          who.page,
+          galleryPictures.reduce((total, path) => total + site.size(path), 0),
+        );
+        assert.equal(await made(), 0);
+      });
+    });
+
+    test('?planktos=off opens any page without it', { timeout: 60_000 }, async (t) => {
+      const site = await makeSite(t, { pictureSide: 48, large: false });
+      const host = await origin(t, (await serve(t, site.dir)).url);
+      const who = await visitor(t, browser);
+      await explained([who], async () => {
+        assert.equal(await open(who.page, `${host.url}?planktos=off`), 'http');
+        assert.equal((await kept(who.page)).workers, 0, 'a worker was registered');
+        await open(who.page, host.url);
+        await open(who.page, `${host.url}second.html`);
+        await holds(who.page, site.size(frontPictures[0]!));
+        host.reset();
+        assert.equal(await open(who.page, `${host.url}second.html?planktos=off`), 'http');
+        assert.deepEqual(await runs(who.page), once);
+        assert.deepEqual(await brokenPictures(who.page), []);
+        assert.equal((await stats(who.page).catch(() => undefined))?.page.store ?? 0, 0);
+        assert.deepEqual(who.errors, []);
+      });
+    });
+
+    test('private and no-store responses are neither stored nor shared', { timeout: 60_000 }, async (t) => {
+      const site = await makeSite(t, { pictureSide: 48, large: false });
+      const host = await origin(t, (await serve(t, site.dir)).url);
+      const who = await visitor(t, browser);
+      const secrets: Record<string, string> = { [galleryPictures[0]!]: 'private', [galleryPictures[1]!]: 'no-store' };
+      host.rules = [(path) => (path in secrets ? { headers: { 'cache-control': secrets[path] } } : undefined)];
+      await explained([who], async () => {
+        await open(who.page, host.url);
+        await open(who.page, `${host.url}gallery.html`);
+        assert.deepEqual(await brokenPictures(who.page), []);
+        const others = galleryPictures.filter((path) => !(path in secrets));
+        await holds(
+          who.page,
+          others.reduce((total, path) => total + site.size(path), 0),
+        );
+        const { files } = (await (await fetch(`${host.url}planktos/manifest.json`)).json()) as {
+          files: Array<[string, string]>;
+        };
+        const hashes = new Map(files.map(([path, hash]) => [path, hash]));
+        const names = (await kept(who.page)).files.join('\n');
+        for (const path of others) assert.ok(names.includes(hashes.get(path)!), `${path} is not stored`);
+        for (const path of Object.keys(secrets)) assert.ok(!names.includes(hashes.get(path)!), `${path} is stored`);
+        host.reset();
+        await open(who.page, `${host.url}gallery.html`);
+        for (const path of Object.keys(secrets))
+          assert.ok(host.count((each) => each === path) > 0, `${path} came from elsewhere`);
+      });
+    });
+
+    for (const status of [401, 403]) {
+      test(`${status} on the manifest purges what is stored`, { timeout: 60_000 }, async (t) => {
+        const site = await makeSite(t, { large: false });
+        const host = await origin(t, (await serve(t, site.dir)).url);
+        const who = await visitor(t, browser);
+        await explained([who], async () => {
+          await open(who.page, host.url);
+          await open(who.page, `${host.url}gallery.html`);
+          await holds(
+            who.page,
+            galleryPictures.reduce((total, path) => total + site.size(path), 0),
+          );
+          assert.ok((await kept(who.page)).files.length > 0);
+          host.rules = [(path) => (path === 'planktos/manifest.json' ? { status } : undefined)];
+          await who.page.reload({ waitUntil: 'load' });
+          await until('the store to be empty', async () => (await kept(who.page)).files.length === 0);
+          assert.deepEqual(await brokenPictures(who.page), []);
+        });
+      });
     }
-    assert.equal(host.sockets, 0, 'the tracker was contacted');
-    for (const count of made) assert.equal(await count(), 0, 'a peer connection was made');
 
-    await Promise.all([first, second].map(({ page }) => page.evaluate(() => window.planktos.consent.grant())));
-    await Promise.all([connected(first.page), connected(second.page)]);
-    assert.ok(host.sockets > 0);
+    test('remove leaves a worker that cleans up, and a page that works', { timeout: 90_000 }, async (t) => {
+      const site = await makeSite(t, { pictureSide: 48, large: false });
+      await pack(site.dir, '--inject');
+      const host = await origin(t, await staticHost(t, site.dir));
+      const who = await visitor(t, browser);
+      await explained([who], async () => {
+        await open(who.page, host.url);
+        await open(who.page, `${host.url}gallery.html`);
+        await holds(
+          who.page,
+          galleryPictures.reduce((total, path) => total + site.size(path), 0),
+        );
+        assert.ok((await kept(who.page)).files.length > 0);
 
-    await open(first.page, host.url);
-    assert.equal(await first.page.evaluate(() => window.planktos.consent.state), 'granted', 'the answer is remembered');
-    await connected(first.page);
-    await first.page.evaluate(() => window.planktos.consent.deny());
-    await first.page.waitForFunction(() => window.planktos.connections === 0, { polling: 50 });
-  });
-});
-
-test('mode off: the worker serves, nobody shares', { timeout: 60_000 }, async (t) => {
-  const site = await makeSite(t, { large: false });
-  const host = await origin(t, (await serve(t, site.dir, '--mode', 'off')).url);
-  const who = await visitor(t, browser);
-  const made = await watchConnections(who.page);
-  await explained([who], async () => {
-    await open(who.page, host.url);
-    assert.equal(await open(who.page, `${host.url}gallery.html`), 'worker');
-    await holds(
-      who.page,
-      galleryPictures.reduce((total, path) => total + site.size(path), 0),
-    );
-    assert.deepEqual([host.sockets, await made()], [0, 0]);
-  });
-});
-
-test('Global Privacy Control means no sharing', { timeout: 60_000 }, async (t) => {
-  const site = await makeSite(t, { large: false });
-  const host = await origin(t, (await serve(t, site.dir)).url);
-  const who = await visitor(t, browser);
-  const made = await watchConnections(who.page);
-  await who.page.evaluateOnNewDocument(() => {
-    Object.defineProperty(Navigator.prototype, 'globalPrivacyControl', { value: true });
-  });
-  await explained([who], async () => {
-    await open(who.page, host.url);
-    assert.equal(await open(who.page, `${host.url}gallery.html`), 'worker');
-    assert.deepEqual([host.sockets, await made()], [0, 0]);
-  });
-});
-
-test('alone, a visitor makes no peer connection', { timeout: 60_000 }, async (t) => {
-  const site = await makeSite(t, { large: false });
-  const host = await origin(t, (await serve(t, site.dir)).url);
-  const who = await visitor(t, browser);
-  const made = await watchConnections(who.page);
-  await explained([who], async () => {
-    await open(who.page, host.url);
-    await open(who.page, `${host.url}gallery.html`);
-    await until('the tracker to be asked', () => host.sockets > 0);
-    await holds(
-      who.page,
-      galleryPictures.reduce((total, path) => total + site.size(path), 0),
-    );
-    assert.equal(await made(), 0);
-  });
-});
-
-test('?planktos=off opens any page without it', { timeout: 60_000 }, async (t) => {
-  const site = await makeSite(t, { pictureSide: 48, large: false });
-  const host = await origin(t, (await serve(t, site.dir)).url);
-  const who = await visitor(t, browser);
-  await explained([who], async () => {
-    assert.equal(await open(who.page, `${host.url}?planktos=off`), 'http');
-    assert.equal((await kept(who.page)).workers, 0, 'a worker was registered');
-    await open(who.page, host.url);
-    await open(who.page, `${host.url}second.html`);
-    await holds(who.page, site.size(frontPictures[0]!));
-    host.reset();
-    assert.equal(await open(who.page, `${host.url}second.html?planktos=off`), 'http');
-    assert.deepEqual(await runs(who.page), once);
-    assert.deepEqual(await brokenPictures(who.page), []);
-    assert.equal((await stats(who.page).catch(() => undefined))?.page.store ?? 0, 0);
-    assert.deepEqual(who.errors, []);
-  });
-});
-
-test('private and no-store responses are neither stored nor shared', { timeout: 60_000 }, async (t) => {
-  const site = await makeSite(t, { pictureSide: 48, large: false });
-  const host = await origin(t, (await serve(t, site.dir)).url);
-  const who = await visitor(t, browser);
-  const secrets: Record<string, string> = { [galleryPictures[0]!]: 'private', [galleryPictures[1]!]: 'no-store' };
-  host.rules = [(path) => (path in secrets ? { headers: { 'cache-control': secrets[path] } } : undefined)];
-  await explained([who], async () => {
-    await open(who.page, host.url);
-    await open(who.page, `${host.url}gallery.html`);
-    assert.deepEqual(await brokenPictures(who.page), []);
-    const others = galleryPictures.filter((path) => !(path in secrets));
-    await holds(
-      who.page,
-      others.reduce((total, path) => total + site.size(path), 0),
-    );
-    const { files } = (await (await fetch(`${host.url}planktos/manifest.json`)).json()) as {
-      files: Array<[string, string]>;
-    };
-    const hashes = new Map(files.map(([path, hash]) => [path, hash]));
-    const names = (await kept(who.page)).files.join('\n');
-    for (const path of others) assert.ok(names.includes(hashes.get(path)!), `${path} is not stored`);
-    for (const path of Object.keys(secrets)) assert.ok(!names.includes(hashes.get(path)!), `${path} is stored`);
-    host.reset();
-    await open(who.page, `${host.url}gallery.html`);
-    for (const path of Object.keys(secrets))
-      assert.ok(host.count((each) => each === path) > 0, `${path} came from elsewhere`);
-  });
-});
-
-for (const status of [401, 403]) {
-  test(`${status} on the manifest purges what is stored`, { timeout: 60_000 }, async (t) => {
-    const site = await makeSite(t, { large: false });
-    const host = await origin(t, (await serve(t, site.dir)).url);
-    const who = await visitor(t, browser);
-    await explained([who], async () => {
-      await open(who.page, host.url);
-      await open(who.page, `${host.url}gallery.html`);
-      await holds(
-        who.page,
-        galleryPictures.reduce((total, path) => total + site.size(path), 0),
-      );
-      assert.ok((await kept(who.page)).files.length > 0);
-      host.rules = [(path) => (path === 'planktos/manifest.json' ? { status } : undefined)];
-      await who.page.reload({ waitUntil: 'load' });
-      await until('the store to be empty', async () => (await kept(who.page)).files.length === 0);
-      assert.deepEqual(await brokenPictures(who.page), []);
+        await check(await binary(), ['remove'], { cwd: site.dir });
+        await who.page.goto(`${host.url}second.html`, { waitUntil: 'load' });
+        assert.equal(await who.page.title(), 'Second');
+        // It may be gone before it is asked for.
+        const update = async (): Promise<unknown> => (await navigator.serviceWorker.getRegistration())?.update();
+        await who.page.evaluate(update).catch(() => undefined);
+        await until('the worker and its stores to be gone', async () => {
+          const { files, caches, workers } = await kept(who.page);
+          return files.length === 0 && caches.length === 0 && workers === 0;
+        });
+        await who.page.goto(host.url, { waitUntil: 'load' });
+        assert.equal(await controlled(who.page), false);
+        assert.deepEqual(await runs(who.page), once);
+        assert.equal(await who.page.evaluate(() => document.documentElement.outerHTML.includes('install.js')), false);
+        assert.equal((await fetchIn(who.page, 'js/classic.js')).sha256, site.hash('js/classic.js'));
+        assert.ok(host.count(isContent) > 0);
+      });
     });
   });
 }
-
-test('remove leaves a worker that cleans up, and a page that works', { timeout: 90_000 }, async (t) => {
-  const site = await makeSite(t, { pictureSide: 48, large: false });
-  await pack(site.dir, '--inject');
-  const host = await origin(t, await staticHost(t, site.dir));
-  const who = await visitor(t, browser);
-  await explained([who], async () => {
-    await open(who.page, host.url);
-    await open(who.page, `${host.url}gallery.html`);
-    await holds(
-      who.page,
-      galleryPictures.reduce((total, path) => total + site.size(path), 0),
-    );
-    assert.ok((await kept(who.page)).files.length > 0);
-
-    await check(await binary(), ['remove'], { cwd: site.dir });
-    await who.page.goto(`${host.url}second.html`, { waitUntil: 'load' });
-    assert.equal(await who.page.title(), 'Second');
-    await who.page.evaluate(async () => (await navigator.serviceWorker.getRegistration())?.update());
-    await until('the worker and its stores to be gone', async () => {
-      const { files, caches, workers } = await kept(who.page);
-      return files.length === 0 && caches.length === 0 && workers === 0;
-    });
-    await who.page.goto(host.url, { waitUntil: 'load' });
-    assert.equal(await controlled(who.page), false);
-    assert.deepEqual(await runs(who.page), once);
-    assert.equal(await who.page.evaluate(() => document.documentElement.outerHTML.includes('install.js')), false);
-    assert.equal((await fetchIn(who.page, 'js/classic.js')).sha256, site.hash('js/classic.js'));
-    assert.ok(host.count(isContent) > 0);
-  });
-});

@@ -5,25 +5,26 @@
 import assert from 'node:assert/strict';
 import { after, describe, test } from 'node:test';
 import type { TestContext } from 'node:test';
-import type { Browser } from 'puppeteer-core';
-import { kinds, launch, visitor } from './harness/browsers.ts';
-import type { Kind, Visitor } from './harness/browsers.ts';
+import type { Page } from 'puppeteer-core';
+import { launchAll, visitor } from './harness/browsers.ts';
+import type { Visitor } from './harness/browsers.ts';
 import { origin } from './harness/origin.ts';
 import type { Behaviour, Origin, Rule } from './harness/origin.ts';
-import { brokenPictures, connected, explained, fetchIn, holds, open, runs } from './harness/page.ts';
+import { brokenPictures, connected, explained, fetchIn, holds, open, ready, runs, titled } from './harness/page.ts';
 import { pack, tracker } from './harness/planktos.ts';
 import { frontPictures, galleryPictures, makeSite, scripts } from './harness/site.ts';
 import type { Site } from './harness/site.ts';
 import { staticHost } from './harness/static.ts';
+import { until } from './harness/wait.ts';
 
-const browsers: Array<[Kind, Browser]> = [];
-for (const kind of kinds) browsers.push([kind, await launch({ after }, kind)]);
+const browsers = launchAll({ after });
 const once = Object.fromEntries(scripts.map((name) => [name, 1]));
 
 const outages: Array<[string, Rule]> = [
   ['refuses connections', () => ({ refuse: true })],
   ['answers 503', () => ({ status: 503, body: 'overloaded' })],
   ['hangs', () => ({ stall: true })],
+  ['has lost the site', () => ({ status: 404, body: 'There is no such site here.' })],
 ];
 
 const slow: Array<[string, Extract<Behaviour, { delayMs?: number }>]> = [
@@ -42,10 +43,7 @@ for (const [kind, browser] of browsers) {
           await open(who.page, host.url);
           host.rules = [(path) => (path === 'gallery.html' ? { delayMs: 2500, ...behaviour } : undefined)];
           await who.page.goto(`${host.url}gallery.html`, { waitUntil: 'domcontentloaded' });
-          await who.page.waitForFunction(() => document.title.startsWith('Gallery') && document.readyState === 'complete', {
-            polling: 100,
-            timeout: 30_000,
-          });
+          await titled(who.page, 'Gallery');
           assert.deepEqual(await brokenPictures(who.page), []);
         });
       });
@@ -85,10 +83,7 @@ for (const [kind, browser] of browsers) {
           host.rules = [rule];
           // The loader page comes first and reloads itself once it has the document.
           await taker.page.goto(`${host.url}gallery.html`, { waitUntil: 'domcontentloaded' });
-          await taker.page.waitForFunction(() => document.title === 'Gallery' && document.readyState === 'complete', {
-            polling: 100,
-            timeout: 45_000,
-          });
+          await titled(taker.page, 'Gallery');
           assert.deepEqual(await brokenPictures(taker.page), []);
           assert.deepEqual(await runs(taker.page), once);
           for (const path of galleryPictures)
@@ -97,28 +92,80 @@ for (const [kind, browser] of browsers) {
       });
     }
 
-    test(
-      'nobody has it: the visitor is told, and a path outside the site is none of ours',
-      { timeout: 60_000 },
-      async (t) => {
-        const { host } = await packed(t);
-        const who = await visitor(t, browser);
-        await explained([who], async () => {
-          await open(who.page, host.url);
-          await open(who.page, `${host.url}second.html`);
-          host.rules = [() => ({ status: 503, body: 'overloaded' })];
-          const answer = await who.page.goto(`${host.url}not-in-the-site`, { waitUntil: 'load' });
-          assert.equal(answer?.status(), 503);
-          assert.equal(await who.page.evaluate(() => document.body.textContent), 'overloaded');
-        });
-      },
-    );
+    // A browser that runs no engine while a page waits for its scripts (Firefox) has them before the page.
+    test('a page whose scripts nobody had here, and one that has lost them, come from the other visitors', { timeout: 90_000 }, async (t) => {
+      const { site, host } = await packed(t, async (its) => {
+        await its.write('js/own.js', `window.own = getComputedStyle(document.documentElement).color; // ${'own '.repeat(9000)}`);
+        await its.write('css/own.css', `html { color: rgb(4, 5, 6) } /* ${'own '.repeat(9000)} */`);
+        const head = '<title>Own</title><link rel="stylesheet" href="css/own.css"><script src="js/own.js"></script>';
+        await its.write('own.html', `<!doctype html><head>${head}</head><img src="${galleryPictures[0]}">`);
+      });
+      const [giver, taker] = [await visitor(t, browser), await visitor(t, browser)];
+      await explained([giver, taker], async () => {
+        await open(giver.page, host.url);
+        await open(giver.page, `${host.url}own.html`);
+        assert.deepEqual(await brokenPictures(giver.page), []);
+        const own = ['js/own.js', 'css/own.css'];
+        await holds(giver.page, [...own, galleryPictures[0]!].reduce((total, path) => total + site.size(path), 0));
+        await open(taker.page, host.url);
+        await connected(taker.page);
+        host.rules = [() => ({ refuse: true })];
+        const arrives = async (): Promise<void> => {
+          await titled(taker.page, 'Own');
+          assert.equal(await taker.page.evaluate(() => Reflect.get(window, 'own')), 'rgb(4, 5, 6)');
+          assert.deepEqual(await brokenPictures(taker.page), []);
+        };
+        await taker.page.goto(`${host.url}own.html`, { waitUntil: 'domcontentloaded' });
+        await arrives();
+        await connected(taker.page);
+        for (const path of own) await lose(taker.page, site.size(path));
+        await taker.page.goto(`${host.url}own.html?again`, { waitUntil: 'domcontentloaded' });
+        await arrives();
+      });
+    });
+
+    test('nobody has it: the visitor is told, and can try again', { timeout: 90_000 }, async (t) => {
+      const { host } = await packed(t);
+      const who = await visitor(t, browser);
+      const outage: Rule = () => ({ status: 503, body: 'overloaded' });
+      await explained([who], async () => {
+        await open(who.page, host.url);
+        host.rules = [outage];
+        const answer = await who.page.goto(`${host.url}gallery.html`, { waitUntil: 'load' });
+        assert.equal(answer?.status(), 503, 'a page that is not there says so');
+        await who.page.waitForSelector('button:not([hidden])', { timeout: 60_000 });
+        const said = await who.page.evaluate(() => [document.title, document.querySelector('p')?.textContent]);
+        const sorry = 'Neither this site’s server nor another visitor could be reached.';
+        assert.deepEqual(said, [sorry, sorry]);
+        assert.equal(await who.page.evaluate(() => document.activeElement?.textContent), 'Try again');
+        host.rules = [];
+        await Promise.all([who.page.waitForNavigation({ waitUntil: 'load' }), who.page.click('button')]);
+        await until('the page itself', async () => (await who.page.title()) === 'Gallery');
+        await ready(who.page);
+        assert.deepEqual(await brokenPictures(who.page), []);
+        assert.deepEqual(await runs(who.page), once);
+      });
+    });
+
+    test('a path outside the site is none of ours', { timeout: 60_000 }, async (t) => {
+      const { host } = await packed(t);
+      const who = await visitor(t, browser);
+      await explained([who], async () => {
+        await open(who.page, host.url);
+        await open(who.page, `${host.url}second.html`);
+        host.rules = [() => ({ status: 503, body: 'overloaded' })];
+        const answer = await who.page.goto(`${host.url}not-in-the-site`, { waitUntil: 'load' });
+        assert.equal(answer?.status(), 503);
+        assert.equal(await who.page.evaluate(() => document.body.textContent), 'overloaded');
+      });
+    });
   });
 }
 
-/** A packed site on a plain host, with a tracker that stays up. */
-async function packed(t: TestContext): Promise<{ site: Site; host: Origin }> {
+/** A packed site on a plain host, with a tracker that stays up. `add` writes files of the test's own. */
+async function packed(t: TestContext, add?: (site: Site) => Promise<void>): Promise<{ site: Site; host: Origin }> {
   const site = await makeSite(t, { pictureSide: 96, large: false });
+  await add?.(site);
   await pack(site.dir, '--inject', '--prefer', 'offload', '--tracker', (await tracker(t)).url);
   return { site, host: await origin(t, await staticHost(t, site.dir)) };
 }
@@ -130,4 +177,21 @@ async function has(who: Visitor, site: Site, host: Origin): Promise<void> {
   assert.deepEqual(await brokenPictures(who.page), []);
   const pages = ['gallery.html', 'js/module.js'].reduce((total, path) => total + site.size(path), 0);
   await holds(who.page, pages + galleryPictures.reduce((total, path) => total + site.size(path), 0));
+}
+
+/** Has the browser lose the stored contents of one size. */
+async function lose(page: Page, size: number): Promise<void> {
+  const lost = await page.evaluate(async (ending) => {
+    const all = await (await navigator.storage.getDirectory()).getDirectoryHandle('planktos');
+    let count = 0;
+    for await (const folder of all.values()) {
+      for await (const name of (folder as FileSystemDirectoryHandle).keys()) {
+        if (!name.endsWith(ending)) continue;
+        await (folder as FileSystemDirectoryHandle).removeEntry(name);
+        count++;
+      }
+    }
+    return count;
+  }, `-${size}`);
+  assert.equal(lost, 1, `contents of ${size} bytes`);
 }

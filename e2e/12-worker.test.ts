@@ -8,33 +8,27 @@ import { cp } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
 import type { TestContext } from 'node:test';
-import type { Browser, Page } from 'puppeteer-core';
-import { kinds, launch, visitor } from './harness/browsers.ts';
-import type { Kind } from './harness/browsers.ts';
+import type { Page } from 'puppeteer-core';
+import { launchAll, visitor } from './harness/browsers.ts';
 import { temporaryFolder } from './harness/cleanup.ts';
 import { isContent, origin } from './harness/origin.ts';
 import type { Origin } from './harness/origin.ts';
 import { brokenPictures, connected, controlled, explained, fetchIn, holds, open, stats } from './harness/page.ts';
-import { pack, tracker } from './harness/planktos.ts';
-import { galleryPictures, makeSite } from './harness/site.ts';
+import { binary, pack, tracker } from './harness/planktos.ts';
+import { check } from './harness/process.ts';
+import { galleryPictures, makeLargeSite, makeSite } from './harness/site.ts';
 import type { Site } from './harness/site.ts';
 import { staticHost } from './harness/static.ts';
 import { until } from './harness/wait.ts';
 
-const browsers: Array<[Kind, Browser]> = [];
-for (const kind of kinds) browsers.push([kind, await launch({ after }, kind)]);
+const browsers = launchAll({ after });
 
 const pageOf = (title: string, picture = ''): string =>
   `<!doctype html><html><head><title>${title}</title></head><body><h1>${title}</h1>${picture}</body></html>`;
 
-/** A site of 300 pages in 30 folders, on a plain host, with a tracker that stays up. */
+/** A large site on a plain host, with a tracker that stays up. */
 async function large(t: TestContext): Promise<{ site: Site; host: Origin }> {
-  const site = await makeSite(t, { pictureSide: 48, large: false });
-  for (let i = 0; i < 300; i++) {
-    const [folder, name] = [`f${String(Math.floor(i / 10)).padStart(2, '0')}`, `p${i}`];
-    await site.write(`${folder}/${name}.html`, pageOf(name, `<img src="${name}.png">`));
-    await site.write(`${folder}/${name}.png`, Buffer.concat([site.files.get('img/front-0.png')!, Buffer.from(name)]));
-  }
+  const site = await makeLargeSite(t);
   await pack(site.dir, '--inject', '--prefer', 'offload', '--tracker', (await tracker(t)).url);
   return { site, host: await origin(t, await staticHost(t, site.dir)) };
 }
@@ -138,6 +132,17 @@ for (const [kind, browser] of browsers) {
           await fetchIn(who.page, 'img/front-0.png');
           return (await stats(who.page)).store > 0;
         });
+        // Without Planktos, the worker is the site's alone.
+        await check(await binary(), ['remove'], { cwd: site.dir });
+        await who.page.evaluate(async () => void (await (await navigator.serviceWorker.ready).update()));
+        await until('what was stored to be gone', async () => {
+          const names = await who.page.evaluate(() => caches.keys());
+          return names.length + (await kept(who.page, '/')) === 0;
+        });
+        await who.page.goto(`${host.url}second.html`, { waitUntil: 'load' });
+        assert.ok(await who.page.evaluate(() => navigator.serviceWorker.controller!.scriptURL.endsWith('/own.js')));
+        assert.equal((await fetchIn(who.page, `${host.url}answer`)).text, 'own');
+        assert.equal((await fetchIn(who.page, 'img/front-0.png')).sha256, site.hash('img/front-0.png'));
         assert.deepEqual(who.errors, []);
       });
     });

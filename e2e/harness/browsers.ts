@@ -22,9 +22,10 @@ const chromiumFlags = [
   '--disable-background-networking',
   '--disable-component-update',
   '--disable-sync',
-  '--disable-features=WebRtcHideLocalIpsWithMdns',
+  // The address bar's own pages, two a window, take more of the processor than ours.
+  '--disable-features=WebRtcHideLocalIpsWithMdns,WebUIOmniboxPopup,WebUIOmniboxAimPopup',
   '--autoplay-policy=no-user-gesture-required',
-  '--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost',
+  '--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.*, EXCLUDE localhost',
 ];
 
 const firefoxPrefs = {
@@ -43,17 +44,44 @@ export interface Launch {
   executablePath?: string;
   /** speak over a pipe rather than a loopback socket */
   pipe?: boolean;
+  /** a folder for the browser's profile, which may be another browser's that has ended */
+  profile?: string;
+  /** further preferences of Firefox */
+  prefs?: Record<string, unknown>;
 }
 
 /** Starts a browser that lives as long as the test or suite. */
-export async function launch(
-  scope: Scope,
-  kind: Kind,
-  { flags = [], executablePath, pipe }: Launch = {},
-): Promise<Browser> {
+export function launch(scope: Scope, kind: Kind, options: Launch = {}): Promise<Browser> {
+  const launched = start(kind, options);
+  const known = launched.catch(() => undefined); // who waits for it is told why
+  onEnd(scope, async () => {
+    const browser = await known;
+    try {
+      if (browser) await within(10_000, `${kind} to close`, browser.close());
+    } catch {
+      browser?.process()?.kill('SIGKILL'); // a browser that hangs is no reason to fail what has passed
+    }
+  });
+  return launched;
+}
+
+/** A browser, which may be yet to start. */
+export type Launched = Browser | Promise<Browser>;
+
+/** Starts one of each. Firefox takes seconds: who has tests for Chromium first need not wait for it. */
+export function launchAll(scope: Scope): Array<[Kind, Launched]> {
+  return kinds.map((kind) => [kind, launch(scope, kind)]);
+}
+
+async function start(kind: Kind, { flags = [], executablePath, pipe, profile, prefs }: Launch): Promise<Browser> {
   await haveInterface();
-  const common: LaunchOptions = { headless: true, timeout: 60_000, protocolTimeout: 60_000 };
-  const browser = await puppeteer.launch(
+  const common: LaunchOptions = {
+    headless: true,
+    timeout: 60_000,
+    protocolTimeout: 60_000,
+    ...(profile === undefined ? {} : { userDataDir: profile }),
+  };
+  return puppeteer.launch(
     kind === 'chrome'
       ? {
           ...common,
@@ -66,17 +94,9 @@ export async function launch(
           ...common,
           browser: 'firefox',
           executablePath: executablePath ?? process.env['FIREFOX'] ?? '/usr/bin/firefox-esr',
-          extraPrefsFirefox: firefoxPrefs,
+          extraPrefsFirefox: { ...firefoxPrefs, ...prefs },
         },
   );
-  onEnd(scope, async () => {
-    try {
-      await within(10_000, `${kind} to close`, browser.close());
-    } catch {
-      browser.process()?.kill('SIGKILL'); // a browser that hangs is no reason to fail what has passed
-    }
-  });
-  return browser;
 }
 
 let interfaceReady: Promise<void> | undefined;
@@ -97,6 +117,18 @@ function haveInterface(): Promise<void> {
   return interfaceReady;
 }
 
+/** Firefox says so, too, of a request that a page abandoned as it was left; its URL may be gone by then. */
+const intercepted = /Failed to load ‘(.*)’. A ServiceWorker intercepted the request/;
+
+/**
+ * Chromium's note of the loader page (worker/loader.ts), by way of which a page comes, as it should, when this machine
+ * stalls for a second and its host seems to hang. No host of the tests answers a document so.
+ */
+const loaderCame = /responded with a status of 503 \(\) \(\S*(\/|\.html)\)$/;
+
+/** What is logged of such a request. */
+const abandoned = (url: string | undefined): string => `failed: ${url} NS_BINDING_ABORTED`;
+
 export interface Visitor {
   context: BrowserContext;
   /** the visitor's first tab */
@@ -110,9 +142,17 @@ export interface Visitor {
   close(): Promise<void>;
 }
 
-/** A new visitor: a context of its own with one open tab. */
-export async function visitor(scope: Scope, browser: Browser): Promise<Visitor> {
-  const context = await browser.createBrowserContext();
+/**
+ * A new visitor: a context of its own with one open tab; or the one visitor of the browser's `profile`, whose store is
+ * on disk, where Chromium has that of other contexts in memory.
+ */
+export async function visitor(
+  scope: Scope,
+  launched: Launched,
+  { profile = false } = {},
+): Promise<Visitor> {
+  const browser = await launched;
+  const context = profile ? browser.defaultBrowserContext() : await browser.createBrowserContext();
   const errors: string[] = [];
   const log: string[] = [];
   const watch = async (page: Page): Promise<Page> => {
@@ -122,14 +162,25 @@ export async function visitor(scope: Scope, browser: Browser): Promise<Visitor> 
     page.on('console', (message) => {
       const line = `${message.type()}: ${message.text()}${from(message.location().url)}`;
       log.push(line);
-      if (message.type() === 'error') errors.push(line);
+      if (message.type() === 'error' && !loaderCame.test(line)) errors.push(line);
+    });
+    page.on('error', (error) => {
+      log.push(`crashed: ${error.message}`);
+      errors.push(log.at(-1)!);
     });
     page.on('pageerror', (error) => {
       const line = `uncaught: ${error instanceof Error ? error.message : String(error)}`;
       log.push(line);
-      errors.push(line);
+      const url = intercepted.exec(line)?.[1];
+      if (url !== '' && !log.includes(abandoned(url))) errors.push(line);
     });
-    page.on('requestfailed', (request) => log.push(`failed: ${request.url()} ${request.failure()?.errorText ?? ''}`));
+    page.on('requestfailed', (request) => {
+      const line = `failed: ${request.url()} ${request.failure()?.errorText ?? ''}`;
+      log.push(line);
+      if (line !== abandoned(request.url())) return;
+      const told = errors.findIndex((error) => intercepted.exec(error)?.[1] === request.url());
+      if (told >= 0) errors.splice(told, 1);
+    });
     return page;
   };
   const self: Visitor = {
@@ -138,7 +189,10 @@ export async function visitor(scope: Scope, browser: Browser): Promise<Visitor> 
     tab: async () => watch(await context.newPage()),
     errors,
     log,
-    close: () => context.close(),
+    close: async () => {
+      if (!profile) return context.close();
+      for (const page of await context.pages()) await page.close();
+    },
   };
   onEnd(scope, async () => {
     // The browser may have been closed before, by the test itself.

@@ -132,6 +132,8 @@ export async function origin(scope: Scope, target: string): Promise<Origin> {
     if (behaviour.ignoreRange) delete headers['range'];
     const answer = await ask(upstream, request, headers);
     if (behaviour.delayMs) await new Promise((answered) => setTimeout(answered, behaviour.delayMs));
+    // Who has left meanwhile is sent nothing.
+    if (response.destroyed) return void answer.destroy();
     seen.status = answer.statusCode ?? 0;
     for (const [name, value] of Object.entries(answer.headers)) {
       if (value !== undefined && !hopByHop.has(name)) response.setHeader(name, value);
@@ -212,12 +214,12 @@ export function isHashed(path: string): boolean {
   return /^planktos\/[0-9a-f]{64}$/.test(path);
 }
 
-/** Resolves when no request has been open or has arrived for a while, by the origin's own count. */
+/** Resolves when no such request has arrived and no byte was sent for a while, by the origin's own count. */
 export async function quiet(origin: Origin, accepts: (path: string) => boolean): Promise<void> {
-  let last = -1;
+  let last = '';
   let same = 0;
   await until('the origin to be quiet', () => {
-    const now = origin.bytes(accepts);
+    const now = `${origin.count(accepts)} ${origin.bytes(accepts)}`;
     same = now === last ? same + 1 : 0;
     last = now;
     return same >= 8;

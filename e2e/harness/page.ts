@@ -1,25 +1,14 @@
-/** What the tests ask a page: everything by conditions on `window.planktos` and the document, nothing by delays. */
+/**
+ * What the tests ask a page: everything by conditions on `window.planktos` and the document, nothing by delays. It is
+ * asked again from here: in a tab that is not looked at, timers of the page itself fire once a second.
+ */
 import type { Page } from 'puppeteer-core';
-import type { Mode, Stats } from '../../browser/src/shared/messages.ts';
-import { sha256 } from './bytes.ts';
+import type { Mode, Stats } from '../../browser/src/page/planktos.d.ts';
 import type { Visitor } from './browsers.ts';
-import { within } from './wait.ts';
+import { until, within } from './wait.ts';
 
-/** The part of `window.planktos` that the tests use. */
-export interface Planktos extends EventTarget {
-  ready: Promise<Mode>;
-  stats(): Promise<Stats>;
-  connections: number;
-  snapshot: string;
-  update(): Promise<string>;
-  pause(): Promise<unknown>;
-  resume(): Promise<unknown>;
-  consent: { state: string; grant(): Promise<unknown>; deny(): Promise<unknown> };
-  getFile(path: string): Promise<{ length: number; getBlob(): Promise<Blob> } | undefined>;
-}
 declare global {
   interface Window {
-    planktos: Planktos;
     runs?: Record<string, number>;
   }
 }
@@ -50,16 +39,28 @@ export function connections(page: Page): Promise<number> {
 
 /** Waits until the page is connected to at least so many peers. */
 export async function connected(page: Page, peers = 1): Promise<void> {
-  await page.waitForFunction((least) => window.planktos.connections >= least, { polling: 50, timeout: 20_000 }, peers);
+  await until(`${peers} connections`, async () => (await connections(page)) >= peers, { timeoutMs: 20_000 });
+}
+
+/** Waits until the page is connected to nobody. */
+export async function disconnected(page: Page): Promise<void> {
+  await until('the connections to end', async () => (await connections(page)) === 0, { timeoutMs: 20_000 });
 }
 
 /** Waits until this visitor has had so many bytes, verified, from anywhere. */
 export async function holds(page: Page, bytes: number): Promise<void> {
-  const enough = async (least: number): Promise<boolean> => {
-    const { origin, peers } = await window.planktos.stats();
-    return origin + peers >= least;
+  const enough = async (): Promise<boolean> => {
+    const { origin, peers } = await stats(page);
+    return origin + peers >= bytes;
   };
-  await page.waitForFunction(enough, { polling: 100, timeout: 20_000 }, bytes);
+  await until(`${bytes} bytes to be had`, enough, { timeoutMs: 20_000 });
+}
+
+/** Waits until a document of this title is loaded, by whatever navigations. */
+export async function titled(page: Page, title: string, timeoutMs = 45_000): Promise<void> {
+  const shown = (): Promise<string | undefined> =>
+    page.evaluate(() => (document.readyState === 'complete' ? document.title : undefined));
+  await until(`the page called ${title}`, async () => (await shown()) === title, { timeoutMs });
 }
 
 /** Whether a service worker controls the page. */
@@ -87,6 +88,22 @@ export function brokenPictures(page: Page): Promise<string[]> {
   });
 }
 
+/** Every file that the browser keeps for the site, wherever it keeps it. */
+export function kept(page: Page): Promise<{ files: string[]; caches: string[]; workers: number }> {
+  return page.evaluate(async () => {
+    const files: string[] = [];
+    const walk = async (dir: FileSystemDirectoryHandle, path: string): Promise<void> => {
+      for await (const [name, handle] of dir.entries()) {
+        if (handle.kind === 'directory') await walk(handle as FileSystemDirectoryHandle, `${path}${name}/`);
+        else files.push(path + name);
+      }
+    };
+    await walk(await navigator.storage.getDirectory(), '');
+    const registrations = await navigator.serviceWorker.getRegistrations();
+    return { files, caches: await caches.keys(), workers: registrations.length };
+  });
+}
+
 export interface Fetched {
   status: number;
   headers: Record<string, string>;
@@ -97,21 +114,24 @@ export interface Fetched {
   text: string;
 }
 
-/** Fetches from within the page, as its own scripts would. */
-export async function fetchIn(page: Page, url: string, init: RequestInit = {}): Promise<Fetched> {
-  const { bytes, ...rest } = await page.evaluate(
+/** Fetches from within the page, as its own scripts would. The body is hashed there: not all of it need come here. */
+export function fetchIn(page: Page, url: string, init: RequestInit = {}): Promise<Fetched> {
+  return page.evaluate(
     async (target, options) => {
       const response = await fetch(target, options);
-      const body = new Uint8Array(await response.arrayBuffer());
-      let binary = '';
-      for (let at = 0; at < body.length; at += 0x8000) binary += String.fromCharCode(...body.subarray(at, at + 0x8000));
-      return { status: response.status, headers: Object.fromEntries(response.headers), bytes: btoa(binary) };
+      const body = await response.arrayBuffer();
+      const digest = new Uint8Array(await crypto.subtle.digest('SHA-256', body));
+      return {
+        status: response.status,
+        headers: Object.fromEntries(response.headers),
+        length: body.byteLength,
+        sha256: [...digest].map((byte) => byte.toString(16).padStart(2, '0')).join(''),
+        text: body.byteLength < 10_000 ? new TextDecoder('utf-8', { ignoreBOM: true }).decode(body) : '',
+      };
     },
     url,
     init,
   );
-  const body = Buffer.from(bytes, 'base64');
-  return { ...rest, length: body.length, sha256: sha256(body), text: body.length < 100_000 ? body.toString() : '' };
 }
 
 /** Adds to an error what the visitors' browsers said, so that a failure can be understood from its message. */

@@ -102,6 +102,19 @@ export async function makeSite(
   return site;
 }
 
+/** The site with 300 pages more, in 30 folders, each with a picture: `f15/p155.html`. Its file table is sharded. */
+export async function makeLargeSite(scope: Scope): Promise<Site> {
+  const site = await makeSite(scope, { pictureSide: 48, large: false });
+  const picture = site.files.get('img/front-0.png')!;
+  for (let i = 0; i < 300; i++) {
+    const [folder, name] = [`f${String(Math.floor(i / 10)).padStart(2, '0')}`, `p${i}`];
+    const head = `<!doctype html><html><head><title>${name}</title></head>`;
+    await site.write(`${folder}/${name}.html`, `${head}<body><h1>${name}</h1><img src="${name}.png"></body></html>`);
+    await site.write(`${folder}/${name}.png`, Buffer.concat([picture, Buffer.from(name)]));
+  }
+  return site;
+}
+
 /** A page whose links and files are relative to `up`. */
 export function page(title: string, pictures: readonly string[], up = ''): string {
   const images = pictures.map((path) => `<img alt="" src="${attribute(up + urlPath(path))}">`).join('\n');
@@ -140,10 +153,10 @@ function attribute(text: string): string {
   return text.replaceAll('&', '&amp;').replaceAll('"', '&quot;').replaceAll('<', '&lt;');
 }
 
-/** RIFF/WAVE, PCM 16 bit, mono, 44.1 kHz: quiet noise, so that every second differs from the others. */
-export function wav(seed: string, seconds: number): Buffer {
-  const rate = 44_100;
-  const samples = noise(`${seed} sound`, rate * 2 * seconds);
+/** RIFF/WAVE, PCM 16 bit: quiet noise, so that every second differs from the others. `rate` is in Hz. */
+export function wav(seed: string, seconds: number, { rate = 44_100, channels = 1 } = {}): Buffer {
+  const frame = 2 * channels;
+  const samples = noise(`${seed} sound`, rate * frame * seconds);
   // Quiet: only the low bits of each sample.
   for (let i = 1; i < samples.length; i += 2) samples[i] = samples[i]! & 0x03;
   const header = Buffer.alloc(44);
@@ -152,10 +165,10 @@ export function wav(seed: string, seconds: number): Buffer {
   header.write('WAVEfmt ', 8, 'latin1');
   header.writeUInt32LE(16, 16); // size of the format chunk
   header.writeUInt16LE(1, 20); // PCM
-  header.writeUInt16LE(1, 22); // channels
+  header.writeUInt16LE(channels, 22);
   header.writeUInt32LE(rate, 24);
-  header.writeUInt32LE(rate * 2, 28); // bytes a second
-  header.writeUInt16LE(2, 32); // bytes a frame
+  header.writeUInt32LE(rate * frame, 28); // bytes a second
+  header.writeUInt16LE(frame, 32);
   header.writeUInt16LE(16, 34); // bits a sample
   header.write('data', 36, 'latin1');
   header.writeUInt32LE(samples.length, 40);

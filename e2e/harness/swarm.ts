@@ -1,11 +1,13 @@
 /** What a packed site says of its swarm, read from outside. */
-import type { Swarm } from './liar.ts';
+import type { Swarm } from './peer.ts';
 
 interface RootDocument {
   snapshot: string;
   trackers: string[];
   webSeeds: string[];
   torrent: { infoHash: string; pieces: number; pieceLength: number };
+  /** rows: path, hash, size, first piece */
+  files: Array<[string, string, number, number]>;
 }
 
 /** The site's manifest, as JSON. */
@@ -15,7 +17,9 @@ export async function manifest(site: string): Promise<RootDocument> {
 
 /** The swarm of a site that `planktos serve` carries the tracker of. */
 export async function swarmOf(site: string): Promise<Swarm> {
-  const { torrent } = await manifest(site);
+  const { torrent, files } = await manifest(site);
   const tracker = new URL('planktos/tracker', site.replace(/^http/, 'ws')).href;
-  return { tracker, infoHash: torrent.infoHash, pieces: torrent.pieces };
+  const { infoHash, pieces, pieceLength } = torrent;
+  const starts = files.filter(([, , size]) => size > 0).map(([path, , , piece]): [string, number] => [path, piece]);
+  return { tracker, infoHash, pieces, pieceLength, files: starts.sort((a, b) => a[1] - b[1]) };
 }

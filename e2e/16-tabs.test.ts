@@ -1,0 +1,309 @@
+/**
+ * Tabs of one visitor: one of them runs the engine, for all. It moves when its tab is closed, crashes, freezes, hangs or
+ * is hidden, and no request that is under way notices. The back/forward cache is kept.
+ */
+import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
+import { after, describe, test } from 'node:test';
+import type { TestContext } from 'node:test';
+import type { Page } from 'puppeteer-core';
+import { launchAll, visitor } from './harness/browsers.ts';
+import type { Launched, Visitor } from './harness/browsers.ts';
+import { sha256 } from './harness/bytes.ts';
+import { isContent, origin, quiet } from './harness/origin.ts';
+import type { Origin } from './harness/origin.ts';
+import { connected, explained, fetchIn, holds, open, ready, stats } from './harness/page.ts';
+import { pack, serve, tracker } from './harness/planktos.ts';
+import { makeSite, sound } from './harness/site.ts';
+import type { Site } from './harness/site.ts';
+import { staticHost } from './harness/static.ts';
+import { until, within } from './harness/wait.ts';
+
+const browsers = launchAll({ after });
+
+/** Who a tab is to the browser's locks. */
+const idOf = (tab: Page): Promise<string> =>
+  tab.evaluate(() =>
+    navigator.locks.request(`who ${Math.random()}`, async (own) => {
+      const { held } = await navigator.locks.query();
+      return held!.find(({ name }) => name === own!.name)!.clientId!;
+    }),
+  );
+
+/** Whom the lock of the engine belongs to, as another tab sees it. */
+const holder = (tab: Page): Promise<string | undefined> =>
+  tab.evaluate(async () => {
+    const { held } = await navigator.locks.query();
+    return held!.find((lock) => lock.name?.startsWith('planktos:'))?.clientId;
+  });
+
+interface Tabs {
+  site: Site;
+  host: Origin;
+  who: Visitor;
+  /** runs the engine */
+  first: Page;
+  /** another tab of the same visitor */
+  second: Page;
+}
+
+/** A visitor with two tabs, connected to another who holds everything. */
+async function twoTabs(t: TestContext, browser: Launched): Promise<Tabs> {
+  const site = await makeSite(t, { pictureSide: 48 });
+  const host = await origin(t, (await serve(t, site.dir, '--prefer', 'offload')).url);
+  const [giver, who] = [await visitor(t, browser), await visitor(t, browser)];
+  await open(giver.page, host.url);
+  await open(giver.page, `${host.url}second.html`);
+  assert.equal((await fetchIn(giver.page, sound)).sha256, site.hash(sound));
+  await holds(giver.page, site.size(sound));
+  const first = who.page;
+  assert.equal(await open(first, host.url), 'peers');
+  await connected(first);
+  const second = await who.tab();
+  assert.equal(await open(second, `${host.url}second.html`), 'peers');
+  await connected(second);
+  assert.equal(await holder(second), await idOf(first));
+  await quiet(host, isContent);
+  return { site, host, who, first, second };
+}
+
+/** Begins to read the large file in a tab, by the engine, as far as its first bytes. */
+async function begin(tab: Page): Promise<void> {
+  const bytes = await tab.evaluate(async (url) => {
+    const reader = (await fetch(url)).body!.getReader();
+    const { value } = await reader.read();
+    Reflect.set(window, 'body', { reader, chunks: [value] });
+    return value?.length ?? 0;
+  }, sound);
+  assert.ok(bytes > 0);
+  await until('peers to give the beginning', async () => (await stats(tab)).page.peers > 0);
+}
+
+/** Reads the rest, and gives the SHA-256 of the whole. */
+const finish = (tab: Page): Promise<string> =>
+  tab.evaluate(async () => {
+    const { reader, chunks } = Reflect.get(window, 'body') as {
+      reader: ReadableStreamDefaultReader<Uint8Array<ArrayBuffer>>;
+      chunks: Uint8Array<ArrayBuffer>[];
+    };
+    for (let read; !(read = await reader.read()).done; ) chunks.push(read.value);
+    const digest = await crypto.subtle.digest('SHA-256', await new Blob(chunks).arrayBuffer());
+    return [...new Uint8Array(digest)].map((byte) => byte.toString(16).padStart(2, '0')).join('');
+  });
+
+/**
+ * Goes to another page and back, which has to be the very page that was left. Browsers drop a kept page now and then for
+ * reasons of their own, such as memory: it has three tries.
+ */
+async function leaveAndReturn(tab: Page, host: Origin, meanwhile: () => Promise<void>, tries = 3): Promise<void> {
+  const left = tab.url();
+  await tab.evaluate(() => {
+    // Drivers do not tell of a page that is shown again: the page tells the origin.
+    addEventListener('pageshow', ({ persisted }) => void fetch(`no/such/page?persisted=${persisted}`));
+  });
+  await tab.goto(`${host.url}gallery.html`, { waitUntil: 'load' });
+  await meanwhile();
+  await tab.evaluate(() => void setTimeout(() => history.back()));
+  await until('the driver to see the former page', async () => (await tab.evaluate(() => location.href)) === left);
+  const kept = async (): Promise<boolean> => host.requests.some(({ url }) => url.endsWith('?persisted=true'));
+  try {
+    await until('the former page to be the very one', kept, { timeoutMs: 5000 });
+  } catch (error) {
+    if (tries === 1) throw error;
+    await leaveAndReturn(tab, host, meanwhile, tries - 1);
+  }
+}
+
+/** What is under way in the second tab goes on, and that tab has the engine. */
+async function handedOver(tabs: Tabs): Promise<void> {
+  assert.equal(await finish(tabs.second), tabs.site.hash(sound));
+  await takesOver(tabs);
+}
+
+/** The second tab gets the engine, and finds peers by it. */
+async function takesOver({ second, who }: Tabs): Promise<void> {
+  const own = await idOf(second);
+  await until('the second tab to run the engine', async () => (await holder(second)) === own);
+  await connected(second);
+  assert.deepEqual(who.errors, []);
+}
+
+for (const [kind, browser] of browsers) {
+  describe(kind, () => {
+    test('the tab with the engine is closed', { timeout: 60_000 }, async (t) => {
+      const tabs = await twoTabs(t, browser);
+      await explained([tabs.who], async () => {
+        await begin(tabs.second);
+        await tabs.first.close();
+        tabs.who.page = tabs.second;
+        await handedOver(tabs);
+      });
+    });
+
+    test('the tab with the engine goes elsewhere, and comes back', { timeout: 60_000 }, async (t) => {
+      const tabs = await twoTabs(t, browser);
+      await explained([tabs.who], async () => {
+        await begin(tabs.second);
+        await tabs.first.goto('about:blank');
+        // The worker hears of it: it does not have to notice, after 8 s, that nothing comes any more.
+        const hash = await within(7_000, 'the other tab to have the rest', finish(tabs.second));
+        assert.equal(hash, tabs.site.hash(sound));
+        await takesOver(tabs);
+        await tabs.first.goBack({ waitUntil: 'load' });
+        assert.equal(await ready(tabs.first), 'peers');
+        assert.equal(await holder(tabs.first), await idOf(tabs.second), 'the engine stays where it is');
+      });
+    });
+
+    test('a page without an engine is kept for going back', { timeout: 60_000 }, async (t) => {
+      const { host, who, first, second } = await twoTabs(t, browser);
+      await explained([who], async () => {
+        await leaveAndReturn(second, host, () => ready(second).then(() => undefined));
+        assert.equal(await ready(second), 'peers');
+        assert.equal(await holder(second), await idOf(first));
+        await connected(second);
+      });
+    });
+
+    test('two snapshots in two tabs share one engine', { timeout: 90_000 }, async (t) => {
+      const site = await makeSite(t, { pictureSide: 48, large: false });
+      const versions = ['one', 'two'].map((text) => Buffer.from(`${text} `.repeat(50_000)));
+      const trackers = (await tracker(t)).url;
+      const release = async (version: number): Promise<unknown> => {
+        await site.write('late.bin', versions[version]!);
+        return pack(site.dir, '--inject', '--prefer', 'offload', '--tracker', trackers);
+      };
+      await release(0);
+      const host = await origin(t, await staticHost(t, site.dir));
+      const [giver, taker] = [await visitor(t, browser), await visitor(t, browser)];
+      await explained([giver, taker], async () => {
+        for (const { page } of [giver, taker]) {
+          await open(page, host.url);
+          await open(page, `${host.url}second.html`);
+        }
+        const late = async (tab: Page): Promise<number> => {
+          const { sha256: hash } = await fetchIn(tab, 'late.bin');
+          return versions.findIndex((version) => sha256(version) === hash);
+        };
+        assert.equal(await late(giver.page), 0);
+        await release(1);
+        const newer = [await giver.tab(), await taker.tab()] as const;
+        for (const tab of newer) await open(tab, `${host.url}gallery.html`);
+        assert.equal(await late(newer[0]), 1);
+        await connected(taker.page);
+        await quiet(host, isContent);
+        host.reset();
+        const before = await stats(taker.page);
+        assert.deepEqual([await late(taker.page), await late(newer[1])], [0, 1]);
+        await until('peers to have given both', async () => {
+          return (await stats(taker.page)).peers - before.peers >= versions[0]!.length + versions[1]!.length;
+        });
+        assert.equal(host.bytes((path) => path === 'late.bin'), 0);
+        const locks = await taker.page.evaluate(async () => (await navigator.locks.query()).held!.map(({ name }) => name));
+        const engines = locks.filter((name) => name!.startsWith('planktos:'));
+        assert.deepEqual(engines, [`planktos:${host.url}`]);
+      });
+    });
+  });
+}
+
+describe('chrome', () => {
+  const [, chrome] = browsers.find(([kind]) => kind === 'chrome')!;
+
+  test('the tab with the engine crashes', { timeout: 60_000 }, async (t) => {
+    const tabs = await twoTabs(t, chrome);
+    await explained([tabs.who], async () => {
+      const session = await tabs.first.createCDPSession();
+      const crashed = new Promise((resolve) => tabs.first.once('error', resolve));
+      session.send('Page.crash').catch(() => undefined); // there is nobody left to answer
+      await crashed;
+      tabs.who.errors.length = 0;
+      tabs.who.page = tabs.second;
+      // A worker that ran in the same process is started anew by this, and its streams could not have been saved.
+      await begin(tabs.second);
+      await handedOver(tabs);
+    });
+  });
+
+  test('the tab with the engine is frozen, and thaws', { timeout: 60_000 }, async (t) => {
+    const tabs = await twoTabs(t, chrome);
+    await explained([tabs.who], async () => {
+      await begin(tabs.second);
+      const session = await tabs.first.createCDPSession();
+      await session.send('Page.setWebLifecycleState', { state: 'frozen' });
+      tabs.who.page = tabs.second;
+      await handedOver(tabs);
+      await session.send('Page.setWebLifecycleState', { state: 'active' });
+      await connected(tabs.first);
+      assert.equal(await holder(tabs.first), await idOf(tabs.second), 'the engine stays where it is');
+    });
+  });
+
+  test('the engine moves to the tab that is looked at', { timeout: 60_000 }, async (t) => {
+    const tabs = await twoTabs(t, chrome);
+    await explained([tabs.who], async () => {
+      await begin(tabs.second);
+      await tabs.first.bringToFront();
+      await tabs.second.bringToFront();
+      await handedOver(tabs);
+      const third = await tabs.who.tab();
+      await open(third, `${tabs.host.url}gallery.html`);
+      await third.close();
+      assert.equal(await holder(tabs.first), await idOf(tabs.second), 'a short look elsewhere changes nothing');
+    });
+  });
+
+  test('a page with an engine is kept for going back, and goes on', { timeout: 60_000 }, async (t) => {
+    const { host, who, first, second } = await twoTabs(t, chrome);
+    await explained([who], async () => {
+      await second.close();
+      await leaveAndReturn(first, host, () => connected(first));
+      await until('the page to run the engine again', async () => (await holder(first)) === (await idOf(first)));
+      await connected(first);
+      assert.equal((await fetchIn(first, 'js/module.js')).status, 200);
+    });
+  });
+
+  // What the engine's worker is doing when its page is put away for going back has ended the page's process.
+  test('a page is left in the midst of a transfer, again and again', { timeout: 90_000 }, async (t) => {
+    const site = await makeSite(t, { pictureSide: 48, large: false });
+    const names = Array.from({ length: 24 }, (_, i) => `noise/${i}.bin`);
+    for (const name of names) await site.write(name, randomBytes(500_000));
+    const host = await origin(t, (await serve(t, site.dir, '--prefer', 'offload')).url);
+    const [giver, who] = [await visitor(t, chrome), await visitor(t, chrome)];
+    await explained([giver, who], async () => {
+      await open(giver.page, host.url);
+      for (const name of names) await fetchIn(giver.page, name);
+      await open(who.page, host.url);
+      for (let i = 0; i < names.length; i += 2) {
+        await connected(who.page);
+        await who.page.evaluate(
+          (urls) =>
+            new Promise<void>((resolve) => {
+              for (const url of urls) void fetch(url).then((got) => got.blob()).then(() => resolve());
+            }),
+          names.slice(i, i + 4).map((name) => host.url + name),
+        );
+        await who.page.goto(`${host.url}${i % 4 ? '' : 'second.html'}`, { waitUntil: 'load' });
+      }
+      for (const name of names) assert.equal((await fetchIn(who.page, host.url + name)).sha256, site.hash(name));
+      assert.deepEqual(who.errors, []);
+    });
+  });
+
+  test('the tab with the engine hangs, and stops hanging', { timeout: 60_000 }, async (t) => {
+    const tabs = await twoTabs(t, chrome);
+    await explained([tabs.who], async () => {
+      await begin(tabs.second);
+      const hung = tabs.first.evaluate(() => {
+        for (const end = performance.now() + 12_000; performance.now() < end; );
+      });
+      // Requests are what shows that the engine does not answer.
+      await fetchIn(tabs.second, 'img/gallery-0.png');
+      await handedOver(tabs);
+      await hung;
+      await connected(tabs.first);
+      assert.equal(await holder(tabs.first), await idOf(tabs.second), 'the engine stays where it is');
+    });
+  });
+});
