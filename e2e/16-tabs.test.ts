@@ -190,7 +190,7 @@ for (const [kind, browser] of browsers) {
         const newer = [await giver.tab(), await taker.tab()] as const;
         for (const tab of newer) await open(tab, `${host.url}gallery.html`);
         assert.equal(await late(newer[0]), 1);
-        await connected(taker.page);
+        await connected(taker.page, 2); // in the swarm of each snapshot
         await quiet(host, isContent);
         host.reset();
         const before = await stats(taker.page);
