@@ -27,7 +27,7 @@ export async function until<T>(
   let last: unknown;
   for (;;) {
     try {
-      const answer = await within(Math.max(end - performance.now(), 1), what, Promise.resolve(ask()));
+      const answer = await within(Math.max(end - performance.now(), 1000), what, Promise.resolve(ask()));
       if (answer !== undefined && answer !== false) return answer;
       last = answer;
     } catch (error) {
