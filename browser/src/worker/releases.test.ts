@@ -160,17 +160,50 @@ test('a hint that was right ends the back-off', async () => {
   const site = await opened();
   hint(site, 99);
   await pass(500);
-  assert.deepEqual([asked, site.releases.state.bogus], [1, 1]);
+  assert.deepEqual([asked, site.releases.state.peer], [1, 1]);
   hint(site, 2);
   release(2);
   await pass(61_000);
-  assert.deepEqual([asked, site.releases.state.bogus], [2, 0]);
+  assert.deepEqual([asked, site.releases.state.peer], [2, 0]);
   hint(site, 3);
   release(3);
   await pass(29_000);
   assert.equal(asked, 2);
   await pass(2_000);
   assert.equal(site.snapshots.current?.id, idOf(3));
+});
+
+test("what peers made up does not keep a tracker's word waiting", async () => {
+  const site = await opened();
+  for (let second = 0; second < 600; second++) {
+    hint(site, 1000 + second);
+    await pass(1000);
+  }
+  assert.equal(asked, 4);
+  hint(site, 5000); // is to wait, and gives way
+  release(2);
+  hint(site, 2, 'tracker');
+  await pass(500);
+  assert.deepEqual([asked, site.snapshots.current?.id], [5, idOf(2)]);
+  await pass(hours);
+  assert.equal(asked, 5);
+});
+
+test('what a tracker made up has the origin asked less often, too', async () => {
+  const site = await opened();
+  const askedAt: number[] = [];
+  for (let second = 0; second < 300; second++) {
+    const before = asked;
+    hint(site, 1000 + second, 'tracker');
+    await pass(1000);
+    if (asked > before) askedAt.push(second);
+  }
+  assert.equal(askedAt.length, 3, `asked at ${askedAt}`);
+  release(2);
+  hint(site, 2);
+  await pass(500);
+  assert.equal(site.snapshots.current?.id, idOf(2), 'nor does it keep peers waiting');
+  assert.deepEqual([site.releases.state.tracker, site.releases.state.peer], [0, 0]);
 });
 
 test('what is known already, and what peers on an earlier release say, costs nothing', async () => {
@@ -195,7 +228,7 @@ test('an origin that does not answer is not taken for a lie, nor asked more ofte
   manifest = undefined;
   hint(site, 2);
   await pass(500);
-  assert.deepEqual([asked, site.releases.state.bogus, site.snapshots.current?.id], [1, 0, idOf(1)]);
+  assert.deepEqual([asked, site.releases.state.peer, site.snapshots.current?.id], [1, 0, idOf(1)]);
   release(2);
   hint(site, 2);
   await pass(31_000);
@@ -208,7 +241,7 @@ test('a restart of the worker does not end the back-off', async () => {
   await pass(500);
   await pass(1000);
   const again = (await Site.open(scope, true))!;
-  assert.equal(again.releases.state.bogus, 1);
+  assert.equal(again.releases.state.peer, 1);
   hint(again, 98);
   await pass(50_000);
   assert.equal(asked, 1);

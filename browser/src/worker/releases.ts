@@ -13,7 +13,10 @@ import { type Ed25519, type Seal, verify } from '../shared/signature.ts';
 import type { Site } from './site.ts';
 import { leave } from './wayout.ts';
 
-/** At most so often the origin is asked because of what was heard; twice, four times … as long after bogus hints. */
+/**
+ * At most so often the origin is asked because of what was heard; twice, four times … as long after bogus hints. What
+ * peers made up does not keep a tracker's word waiting.
+ */
 const gapMs = 30_000;
 const maxDoublings = 6;
 /** Visitors hear of a release together. */
@@ -41,17 +44,19 @@ interface Newest {
 
 export class Releases {
   readonly #site: Site;
-  #looking = false;
+  /** when the origin is to be asked, and the timer of that; Infinity while there is no reason to */
+  #dueMs = Infinity;
+  #due: ReturnType<typeof setTimeout> | undefined;
   /** what the origin showed last */
   #shown: string | undefined;
   #newest: Newest | undefined;
   /** roots that were not believed */
   refused = 0;
   /**
-   * kept across restarts of the worker: when the origin was last asked because of what was heard, how many hints in a
-   * row were bogus, and the highest number that the key has signed
+   * kept across restarts of the worker: when the origin was last asked because of what was heard, how many hints of
+   * peers and of trackers in a row were bogus, and the highest number that the key has signed
    */
-  state = { askedMs: 0, bogus: 0, key, sequence: 0 };
+  state = { askedMs: 0, peer: 0, tracker: 0, key, sequence: 0 };
 
   constructor(site: Site) {
     this.#site = site;
@@ -69,24 +74,31 @@ export class Releases {
     if (!current) return;
     if (key && root) return void this.#judge(root, by);
     // Peers that come from an earlier release have nothing to tell.
-    if (snapshot === current.id || (from === 'peer' && live.has(snapshot)) || this.#looking) return;
-    this.#looking = true;
-    const { askedMs, bogus } = this.state;
-    const restMs = Math.max(0, askedMs + gapMs * 2 ** Math.min(bogus, maxDoublings) - Date.now());
-    setTimeout(() => void this.#look(snapshot, by), restMs + Math.random() * spreadMs);
+    if (snapshot === current.id || (from === 'peer' && live.has(snapshot))) return;
+    const { askedMs, [from]: bogus } = this.state;
+    const now = Date.now();
+    const dueMs = Math.max(now, askedMs + gapMs * 2 ** Math.min(bogus, maxDoublings));
+    // Of those that wait, the one that may be asked about first has it asked.
+    if (dueMs >= this.#dueMs) return;
+    this.#dueMs = dueMs;
+    clearTimeout(this.#due);
+    this.#due = setTimeout(() => void this.#look(heard), dueMs - now + Math.random() * spreadMs);
   }
 
   /** Asks the origin whether it is so. */
-  async #look(snapshot: string, by = ''): Promise<void> {
+  async #look({ snapshot, from, by = '' }: Heard): Promise<void> {
     const { snapshots, engines, save } = this.#site;
-    this.#looking = false;
+    this.#dueMs = Infinity;
     const before = snapshots.current?.id;
     if (before === snapshot) return;
     this.state.askedMs = Date.now();
     if (await snapshots.validate()) {
       const came = snapshots.current?.id !== before;
-      this.state.bogus = came ? 0 : this.state.bogus + 1;
-      if (!came) engines.tell({ type: 'bogus', by });
+      if (came) this.state.peer = this.state.tracker = 0;
+      else {
+        this.state[from]++;
+        engines.tell({ type: 'bogus', by });
+      }
     }
     void save();
   }
