@@ -56,7 +56,7 @@ bench-pack: build
 # docs/benchmarks.md tells what each measures. Options: make bench-crowd ARGS="--row crowd-offload --why"
 ARGS ?=
 bench := PLANKTOS_BIN=$(CURDIR)/$(program) node --import tsx
-benches := bench-crowd bench-pages bench-return bench-release bench-peer bench-store bench-sim bench-outage
+benches := bench-crowd bench-pages bench-return bench-release bench-peer bench-store bench-sim bench-outage bench-weather
 .PHONY: bench-metadata bench-pack fuzz $(benches)
 $(benches): build
 	$(bench) bench/$(@:bench-%=%)/main.ts $(ARGS)
