@@ -77,8 +77,8 @@ async function start(kind: Kind, { flags = [], executablePath, pipe, profile, pr
   await haveInterface();
   const common: LaunchOptions = {
     headless: true,
-    timeout: 60_000,
-    protocolTimeout: 60_000,
+    timeout: 120_000,
+    protocolTimeout: 120_000,
     ...(profile === undefined ? {} : { userDataDir: profile }),
   };
   return puppeteer.launch(
@@ -156,7 +156,7 @@ export async function visitor(
   const errors: string[] = [];
   const log: string[] = [];
   const watch = async (page: Page): Promise<Page> => {
-    page.setDefaultTimeout(20_000);
+    page.setDefaultTimeout(45_000);
     // The compiler that runs the tests names inner functions by a helper, which functions sent to a page would miss.
     await page.evaluateOnNewDocument("Object.defineProperty(globalThis, '__name', { value: (named) => named });");
     page.on('console', (message) => {

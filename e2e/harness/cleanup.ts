@@ -38,6 +38,6 @@ export function onEnd(scope: Scope, close: () => unknown): void {
 /** A new empty folder that lives as long as the test. */
 export async function temporaryFolder(scope: Scope, name = 'site'): Promise<string> {
   const dir = await mkdtemp(join(tmpdir(), `planktos-e2e-${name}-`));
-  onEnd(scope, () => rm(dir, { recursive: true, force: true, maxRetries: 3 }));
+  onEnd(scope, () => rm(dir, { recursive: true, force: true, maxRetries: 10 }));
   return dir;
 }

@@ -218,12 +218,13 @@ export function isHashed(path: string): boolean {
 export async function quiet(origin: Origin, accepts: (path: string) => boolean): Promise<void> {
   let last = '';
   let same = 0;
-  await until('the origin to be quiet', () => {
+  const isQuiet = (): boolean => {
     const now = `${origin.count(accepts)} ${origin.bytes(accepts)}`;
     same = now === last ? same + 1 : 0;
     last = now;
     return same >= 8;
-  });
+  };
+  await until('the origin to be quiet', isQuiet, { timeoutMs: 30_000 });
 }
 
 function first(rules: readonly Rule[], path: string, request: IncomingMessage): Behaviour | undefined {

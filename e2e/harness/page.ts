@@ -16,18 +16,26 @@ declare global {
 /** Loads a page, waits until it is loaded and `planktos.ready` has settled, and gives the mode. */
 export async function open(page: Page, url: string): Promise<Mode> {
   await page.goto(url, { waitUntil: 'load' });
+  await loaded(page);
   return ready(page);
+}
+
+/** Waits until the page itself is there: it comes by way of the loader when this machine stalls, as a host does. */
+export async function loaded(page: Page): Promise<void> {
+  const isLoaded = (): boolean =>
+    document.readyState === 'complete' && !document.querySelector('body > p[role=status]:first-child');
+  await until('the page to be more than the loader', () => page.evaluate(isLoaded), { timeoutMs: 90_000 });
 }
 
 /** How the page is served. It must settle: that is the runtime's promise. */
 export function ready(page: Page): Promise<Mode> {
   const settled = page.evaluate(() => (window.planktos === undefined ? ('http' as Mode) : window.planktos.ready));
-  return within(20_000, 'planktos.ready to settle', settled);
+  return within(40_000, 'planktos.ready to settle', settled);
 }
 
 export function stats(page: Page): Promise<Stats> {
   return within(
-    10_000,
+    40_000,
     'planktos.stats() to settle',
     page.evaluate(() => window.planktos.stats()),
   );
@@ -39,12 +47,12 @@ export function connections(page: Page): Promise<number> {
 
 /** Waits until the page is connected to at least so many peers. */
 export async function connected(page: Page, peers = 1): Promise<void> {
-  await until(`${peers} connections`, async () => (await connections(page)) >= peers, { timeoutMs: 20_000 });
+  await until(`${peers} connections`, async () => (await connections(page)) >= peers, { timeoutMs: 45_000 });
 }
 
 /** Waits until the page is connected to nobody. */
 export async function disconnected(page: Page): Promise<void> {
-  await until('the connections to end', async () => (await connections(page)) === 0, { timeoutMs: 20_000 });
+  await until('the connections to end', async () => (await connections(page)) === 0, { timeoutMs: 45_000 });
 }
 
 /** Waits until this visitor has had so many bytes, verified, from anywhere. */
@@ -53,11 +61,11 @@ export async function holds(page: Page, bytes: number): Promise<void> {
     const { origin, peers } = await stats(page);
     return origin + peers >= bytes;
   };
-  await until(`${bytes} bytes to be had`, enough, { timeoutMs: 20_000 });
+  await until(`${bytes} bytes to be had`, enough, { timeoutMs: 45_000 });
 }
 
 /** Waits until a document of this title is loaded, by whatever navigations. */
-export async function titled(page: Page, title: string, timeoutMs = 45_000): Promise<void> {
+export async function titled(page: Page, title: string, timeoutMs = 90_000): Promise<void> {
   const shown = (): Promise<string | undefined> =>
     page.evaluate(() => (document.readyState === 'complete' ? document.title : undefined));
   await until(`the page called ${title}`, async () => (await shown()) === title, { timeoutMs });

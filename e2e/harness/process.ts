@@ -55,7 +55,7 @@ export function start(scope: Scope, command: string, args: string[], options: Sp
   const running: Running = {
     child,
     output: () => text,
-    line: (accepts, timeoutMs = 30_000) => {
+    line: (accepts, timeoutMs = 60_000) => {
       let seen = 0;
       const search = async (): Promise<string> => {
         for (;;) {
@@ -75,7 +75,7 @@ export function start(scope: Scope, command: string, args: string[], options: Sp
         const exit = once(child, 'exit');
         child.kill(signal);
         try {
-          await within(10_000, `${command} to end on ${signal}\n${text}`, exit);
+          await within(45_000, `${command} to end on ${signal}\n${text}`, exit);
         } finally {
           killGroup('SIGKILL');
         }

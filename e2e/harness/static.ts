@@ -125,15 +125,19 @@ http {
   );
   start(scope, '/usr/sbin/nginx', ['-p', home, '-c', join(home, 'nginx.conf'), '-e', 'stderr']);
   const url = `http://127.0.0.1:${port}${base}`;
-  await until('nginx to answer', async () => (await fetch(url)).ok);
+  await until('nginx to answer', async () => (await fetch(url)).ok, { timeoutMs: 45_000 });
   return url;
 }
 
-/** A loopback port that was free a moment ago, for servers that cannot choose one themselves. */
+/** A free loopback port, for servers that cannot choose one themselves: none of those that the system gives to others. */
 export async function freePort(): Promise<number> {
-  const server = net.createServer();
-  await new Promise<void>((listening) => server.listen(0, '127.0.0.1', listening));
-  const { port } = server.address() as AddressInfo;
-  await new Promise((closed) => server.close(closed));
-  return port;
+  for (;;) {
+    const port = 20_000 + Math.floor(Math.random() * 10_000);
+    const server = net.createServer();
+    const free = await new Promise((settle) => {
+      server.on('error', () => settle(false));
+      server.listen(port, '127.0.0.1', () => server.close(() => settle(true)));
+    });
+    if (free) return port;
+  }
 }

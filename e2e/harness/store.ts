@@ -1,7 +1,9 @@
 /** What a visitor's browser keeps of a site, read as the page itself can read it. */
 import assert from 'node:assert/strict';
 import type { Page } from 'puppeteer-core';
+import { kept } from './page.ts';
 import type { Site } from './site.ts';
+import { until } from './wait.ts';
 
 /** The store's files by name: what a complete one holds, as SHA-256; '' for the others. */
 export const stored = (page: Page): Promise<Record<string, string>> =>
@@ -25,6 +27,16 @@ export async function table(url: string): Promise<Map<string, string>> {
     files: Array<[string, string, number]>;
   };
   return new Map(files.map(([path, hash, size]) => [path, `${hash}-${size}`]));
+}
+
+/** Waits until the visitor has stored these files of the site, as it does a moment after its page was given them. */
+export async function keeps(page: Page, url: string, paths: readonly string[]): Promise<void> {
+  const names = await table(url);
+  const all = async (): Promise<boolean> => {
+    const files = new Set((await kept(page)).files.map((path) => path.slice(path.lastIndexOf('/') + 1)));
+    return paths.every((path) => files.has(names.get(path)!));
+  };
+  await until('the files to be stored', all, { timeoutMs: 45_000, everyMs: 100 });
 }
 
 /** Fails unless what is stored is what its name says. Gives the paths, but for pages, which the pack has altered. */

@@ -21,7 +21,7 @@ export async function within<T>(timeoutMs: number, what: string, promise: Promis
 export async function until<T>(
   what: string,
   ask: () => Promise<T | undefined | false> | T | undefined | false,
-  { timeoutMs = 15_000, everyMs = 25 } = {},
+  { timeoutMs = 30_000, everyMs = 25 } = {},
 ): Promise<T> {
   const end = performance.now() + timeoutMs;
   let last: unknown;

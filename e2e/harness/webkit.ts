@@ -53,13 +53,13 @@ export async function webKit(scope: Scope, port: number): Promise<WebKit> {
     const answer = await fetch(`http://127.0.0.1:${port}${path}`, {
       method,
       ...(body ? { body: JSON.stringify(body) } : {}),
-      signal: AbortSignal.timeout(40_000),
+      signal: AbortSignal.timeout(90_000),
     });
     const { value } = (await answer.json()) as { value: unknown };
     if (!answer.ok) throw new Error(`WebDriver ${method} ${path}: ${JSON.stringify(value)}`);
     return value;
   };
-  await until('WebKitWebDriver to answer', async () => Boolean(await call('GET', '/status')));
+  await until('WebKitWebDriver to answer', async () => Boolean(await call('GET', '/status')), { timeoutMs: 45_000 });
   const capabilities = {
     alwaysMatch: { 'webkitgtk:browserOptions': { binary: miniBrowser(), args: ['--automation'] } },
   };
@@ -82,7 +82,7 @@ async function screen(scope: Scope): Promise<string> {
     stdio: ['ignore', 'ignore', 'ignore', 'pipe'],
   });
   onEnd(scope, () => server.kill('SIGKILL'));
-  const [number] = (await within(10_000, 'Xvfb to choose a display', once(server.stdio[3] as Readable, 'data'))) as [
+  const [number] = (await within(45_000, 'Xvfb to choose a display', once(server.stdio[3] as Readable, 'data'))) as [
     Buffer,
   ];
   return `:${number.toString().trim()}`;

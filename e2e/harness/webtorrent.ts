@@ -85,7 +85,7 @@ export async function has(page: Page, wanted: readonly string[]): Promise<Record
   };
   const failures = (): Promise<string[]> => page.evaluate(() => (window as unknown as { failures: string[] }).failures);
   try {
-    await until('WebTorrent to have the files', complete, { timeoutMs: 45_000, everyMs: 100 });
+    await until('WebTorrent to have the files', complete, { timeoutMs: 90_000, everyMs: 100 });
   } catch (error) {
     throw new Error(`${String(error)}; WebTorrent says: ${(await failures()).join('; ') || 'nothing'}`);
   }

@@ -4,7 +4,7 @@ import type { Visitor } from './browsers.ts';
 
 /** The visitor's service worker. While it is held like this, the browser does not stop it for being idle. */
 export async function serviceWorker({ context }: Visitor): Promise<WebWorker> {
-  const target = await context.waitForTarget((each) => each.type() === 'service_worker', { timeout: 10_000 });
+  const target = await context.waitForTarget((each) => each.type() === 'service_worker', { timeout: 45_000 });
   const worker = await target.worker();
   if (!worker) throw new Error(`no worker at ${target.url()}`);
   return worker;
