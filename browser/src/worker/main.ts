@@ -66,9 +66,14 @@ async function open(): Promise<Site | undefined> {
   return site;
 }
 
-/** A script that has switched itself off looks, whenever it is started, for the release that is its next chance. */
+/**
+ * A script that has switched itself off looks, whenever it is started and with each navigation, for the release that is
+ * its next chance.
+ */
 async function retry(): Promise<void> {
-  if ((await Site.released(scope)) && off) opening = open();
+  if (!(await Site.released(scope)) || !off) return;
+  off = false;
+  opening = open();
 }
 
 /** Whether a request is one that the worker may look at at all. */
@@ -81,8 +86,10 @@ self.addEventListener('fetch', (event) => {
   const { request } = event;
   site?.prefetch.giveWay();
   const path = requestPath(scope, request.url);
-  if (off || path === undefined || isRuntime(path) && !isRuntimeScript(path)) return;
   const navigates = request.mode === 'navigate';
+  // Requests keep it running, however long.
+  if (off && navigates) event.waitUntil(retry().catch(() => {}));
+  if (off || path === undefined || isRuntime(path) && !isRuntimeScript(path)) return;
   if (navigates && new URL(request.url).searchParams.get('planktos') === 'off') {
     return event.waitUntil(opening.then((opened) => opened && pin(opened, event.resultingClientId)));
   }
