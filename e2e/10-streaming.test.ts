@@ -4,7 +4,7 @@ import { after, describe, test } from 'node:test';
 import type { Page } from 'puppeteer-core';
 import { launchAll, visitor } from './harness/browsers.ts';
 import { sha256 } from './harness/bytes.ts';
-import { isHashed, origin, quiet } from './harness/origin.ts';
+import { isHashed, origin } from './harness/origin.ts';
 import { connected, explained, fetchIn, holds, open, stats } from './harness/page.ts';
 import { serve } from './harness/planktos.ts';
 import { makeSite, sound, wav } from './harness/site.ts';
@@ -43,7 +43,7 @@ function seek(page: Page, source: string, to: number[]) {
 
 for (const [kind, browser] of browsers) {
   describe(kind, () => {
-    test('ranges: from the origin, then from the store', { timeout: 90_000 }, async (t) => {
+    test('ranges: from the origin, then from the store', { timeout: 240_000 }, async (t) => {
       const site = await makeSite(t);
       const host = await origin(t, (await serve(t, site.dir)).url);
       const who = await visitor(t, browser);
@@ -80,7 +80,7 @@ for (const [kind, browser] of browsers) {
       });
     });
 
-    test('a host that ignores Range', { timeout: 60_000 }, async (t) => {
+    test('a host that ignores Range', { timeout: 180_000 }, async (t) => {
       const site = await makeSite(t);
       const host = await origin(t, (await serve(t, site.dir)).url);
       const who = await visitor(t, browser);
@@ -94,7 +94,7 @@ for (const [kind, browser] of browsers) {
       });
     });
 
-    test('media seek', { timeout: 60_000 }, async (t) => {
+    test('media seek', { timeout: 180_000 }, async (t) => {
       const site = await makeSite(t);
       const host = await origin(t, (await serve(t, site.dir)).url);
       const who = await visitor(t, browser);
@@ -108,7 +108,7 @@ for (const [kind, browser] of browsers) {
       });
     });
 
-    test('media seek: another visitor gives what is sought, and the rest is left', { timeout: 90_000 }, async (t) => {
+    test('media seek: another visitor gives what is sought, and the rest is left', { timeout: 240_000 }, async (t) => {
       const site = await makeSite(t, { pictureSide: 48 });
       await site.write(sound, wav('long', 340));
       const size = site.size(sound);
@@ -124,9 +124,15 @@ for (const [kind, browser] of browsers) {
         await open(taker.page, `${host.url}second.html`);
         await connected(taker.page);
         host.reset();
+        // What peers do not bring in time the origin does, which is in no hurry: however busy the machine is.
+        host.rules = [(path) => (path === sound || isHashed(path) ? { delayMs: 5_000 } : undefined)];
         const reached = await seek(taker.page, sound, [300, 100, 330]);
         assert.deepEqual(reached, { positions: [300, 100, 330], duration: 340, seekable: 1 });
-        await taker.page.evaluate(() => document.querySelector('video')!.removeAttribute('src'));
+        await taker.page.evaluate(() => {
+          const media = document.querySelector('video')!;
+          media.removeAttribute('src');
+          media.load();
+        });
         let [last, same] = [-1, 0];
         await until('the taker to fetch no more', async () => {
           const { page } = await stats(taker.page);
@@ -137,17 +143,16 @@ for (const [kind, browser] of browsers) {
         const { page } = await stats(taker.page);
         const sent = host.bytes((path) => path === sound || isHashed(path));
         t.diagnostic(`peers gave ${page.peers}, the origin ${sent} of ${size} bytes`);
-        // What peers do not bring in time the origin does: how much that is depends on the machine.
         assert.ok(page.peers > 0);
         assert.ok(last < size / 2, `${last} of ${size} bytes were fetched: ${JSON.stringify(page)}`);
       });
     });
 
-    test('a transfer that the page cancels ends at the origin too', { timeout: 60_000 }, async (t) => {
+    test('a transfer that the page cancels ends at the origin too', { timeout: 180_000 }, async (t) => {
       const site = await makeSite(t);
       const host = await origin(t, (await serve(t, site.dir)).url);
       const who = await visitor(t, browser);
-      host.rules = [(path) => (path === sound ? { slowMs: 20_000 } : undefined)];
+      host.rules = [(path) => (path === sound ? { slowMs: 120_000 } : undefined)];
       await explained([who], async () => {
         await open(who.page, host.url);
         await open(who.page, `${host.url}second.html`);
@@ -163,10 +168,11 @@ for (const [kind, browser] of browsers) {
           );
         }, sound);
         assert.equal(name, 'AbortError');
-        // All of it would take 20 s; what is under way when the connection ends is little.
-        await quiet(host, (path) => path === sound);
-        const [sent, size] = [host.bytes((path) => path === sound), site.size(sound)];
-        assert.ok(sent > 0 && sent < size / 2, `the origin sent ${sent} of ${size} bytes`);
+        // All of it would take two minutes.
+        await until('the transfer to end at the origin', () => {
+          const asked = host.requests.filter(({ path }) => path === sound);
+          return asked.length > 0 && asked.every(({ left }) => left);
+        });
         assert.equal((await fetchIn(who.page, 'js/classic.js')).sha256, site.hash('js/classic.js'));
       });
     });

@@ -41,6 +41,8 @@ export interface Seen {
   status: number;
   /** bytes of body sent */
   bytes: number;
+  /** who asked has left before the end */
+  left: boolean;
   headers: IncomingMessage['headers'];
 }
 
@@ -110,9 +112,11 @@ export async function origin(scope: Scope, target: string): Promise<Origin> {
       path,
       status: 0,
       bytes: 0,
+      left: false,
       headers: request.headers,
     };
     self.requests.push(seen);
+    response.on('close', () => (seen.left = !response.writableFinished));
     const behaviour = first(self.rules, path, request) ?? {};
     if ('refuse' in behaviour) {
       request.socket.destroy();

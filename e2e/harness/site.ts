@@ -41,6 +41,10 @@ export const scripts = ['classic', 'deferred', 'inline', 'module', 'imported'] a
 export const frontPictures = ['img/front-0.png', 'img/front-1.png'];
 export const galleryPictures = Array.from({ length: 12 }, (_, i) => `img/gallery-${i}.png`);
 
+/** What every page of the site loads, and gallery.html with all that it does. */
+export const pageLoads = ['css/site.css', ...['classic', 'deferred', 'module', 'imported'].map((name) => `js/${name}.js`)];
+export const galleryLoads = ['gallery.html', ...pageLoads, ...galleryPictures];
+
 /** The path of the large file: a WAV sound of 60 s, 5.3 MB. */
 export const sound = 'media/tone.wav';
 

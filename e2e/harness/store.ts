@@ -21,12 +21,18 @@ export const stored = (page: Page): Promise<Record<string, string>> =>
     return files;
   });
 
+interface Table {
+  files?: Array<[path: string, hash: string, size: number]>;
+  shards?: Array<[from: string, hash: string]>;
+}
+
 /** The manifest's files: path → the store's name of it. */
 export async function table(url: string): Promise<Map<string, string>> {
-  const { files } = (await (await fetch(`${url}planktos/manifest.json`)).json()) as {
-    files: Array<[string, string, number]>;
-  };
-  return new Map(files.map(([path, hash, size]) => [path, `${hash}-${size}`]));
+  const read = async (path: string): Promise<Table> => (await (await fetch(`${url}planktos/${path}`)).json()) as Table;
+  const { files, shards = [] } = await read('manifest.json');
+  const tables = await Promise.all(shards.map(([, hash]) => read(`shards/${hash}.json`)));
+  const rows = files ?? tables.flatMap((shard) => shard.files ?? []);
+  return new Map(rows.map(([path, hash, size]) => [path, `${hash}-${size}`]));
 }
 
 /** Waits until the visitor has stored these files of the site, as it does a moment after its page was given them. */
