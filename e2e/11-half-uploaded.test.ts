@@ -4,11 +4,12 @@ import { after, test } from 'node:test';
 import { launchAll, visitor } from './harness/browsers.ts';
 import { origin } from './harness/origin.ts';
 import type { Behaviour, Rule } from './harness/origin.ts';
-import { brokenPictures, explained, fetchIn, holds, open, runs } from './harness/page.ts';
+import { brokenPictures, explained, fetchIn, open, runs } from './harness/page.ts';
 import { pack } from './harness/planktos.ts';
-import { galleryPictures, makeSite, page as pageOf, scripts, urlPath } from './harness/site.ts';
-import type { Site } from './harness/site.ts';
+import { galleryLoads, galleryPictures, makeSite, page as pageOf, scripts, urlPath } from './harness/site.ts';
 import { staticHost } from './harness/static.ts';
+import { keeps } from './harness/store.ts';
+import { until } from './harness/wait.ts';
 
 const browsers = launchAll({ after });
 const once = Object.fromEntries(scripts.map((name) => [name, 1]));
@@ -16,7 +17,7 @@ const isManifest = (path: string): boolean => path === 'planktos/manifest.json';
 const isWorker = (path: string): boolean => path === 'planktos.sw.min.js';
 
 for (const [kind, browser] of browsers) {
-  test(`${kind}: half a release, and a lost worker, break no page`, { timeout: 120_000 }, async (t) => {
+  test(`${kind}: half a release, and a lost worker, break no page`, { timeout: 300_000 }, async (t) => {
     const [old, next] = [await makeSite(t, { large: false }), await makeSite(t, { large: false, seed: 'next' })];
     // Another picture everywhere, and a document that tells which release it is of.
     await next.write('gallery.html', pageOf('Gallery, anew', galleryPictures));
@@ -61,35 +62,37 @@ for (const [kind, browser] of browsers) {
         assert.ok([old.hash(path), next.hash(path)].includes(sha256), `${what}: ${path}`);
       }
     };
+    /** A page does not wait for long to be told of the newest release: a machine that stalls gives the one before. */
+    const opens = (title: string, what: string): Promise<unknown> =>
+      until(what, async () => {
+        await open(who.page, `${host.url}gallery.html`);
+        return (await who.page.title()) === title;
+      });
     await explained([who], async () => {
       await open(who.page, host.url);
       await open(who.page, `${host.url}gallery.html`);
-      await holds(who.page, sum(old));
+      await keeps(who.page, host.url, galleryLoads);
       for (const [what, rules] of halves) {
         host.rules = rules;
         const update = (): Promise<unknown> =>
           navigator.serviceWorker.getRegistration().then((each) => each?.update().catch(() => undefined));
-        const t1 = Date.now(); await who.page.evaluate(update); t.diagnostic(`update ${Date.now() - t1}`);
+        await who.page.evaluate(update);
         for (const again of ['', ', again']) {
-          let t0 = Date.now(); const lap = (w: string) => { t.diagnostic(`${what} ${w} ${Date.now() - t0}`); t0 = Date.now(); };
-          await open(who.page, `${host.url}gallery.html`); lap('open');
-          await whole(what + again); lap('whole');
+          await open(who.page, `${host.url}gallery.html`);
+          await whole(what + again);
         }
         host.rules = [];
-        await open(who.page, `${host.url}gallery.html`);
-        assert.equal(await who.page.title(), 'Gallery', `${what}: what was there before`);
+        await opens('Gallery', `what was there before, after that: ${what}`);
         await whole(`after that: ${what}`);
       }
       // All is uploaded.
       host.rules = [everything];
-      await open(who.page, host.url);
-      await open(who.page, `${host.url}gallery.html`);
-      assert.equal(await who.page.title(), 'Gallery, anew');
+      await opens('Gallery, anew', 'all that is uploaded');
       for (const path of galleryPictures) assert.equal((await fetchIn(who.page, path)).sha256, next.hash(path), path);
     });
   });
 
-  test(`${kind}: half a release, and then an outage: pages are of the one before`, { timeout: 60_000 }, async (t) => {
+  test(`${kind}: half a release, and then an outage: pages are of the one before`, { timeout: 180_000 }, async (t) => {
     const options = { large: false, pictureSide: 48 };
     const [old, next] = [await makeSite(t, options), await makeSite(t, { ...options, seed: 'next' })];
     await next.write('gallery.html', pageOf('Gallery, anew', galleryPictures));
@@ -108,11 +111,12 @@ for (const [kind, browser] of browsers) {
     await explained([who], async () => {
       await open(who.page, host.url);
       await gallery('Gallery');
-      await holds(who.page, sum(old));
+      await keeps(who.page, host.url, galleryLoads);
       host.rules = [(path) => (isManifest(path) ? { status: 200, body: manifest } : undefined)];
-      await gallery('Gallery');
-      const taken = await who.page.evaluate(() => window.planktos.snapshot);
-      assert.notEqual(taken, snapshot, 'the page takes the new one up');
+      await until('the page to take the new one up', async () => {
+        await gallery('Gallery');
+        return (await who.page.evaluate(() => window.planktos.snapshot)) !== snapshot;
+      });
       host.rules = [() => ({ refuse: true })];
       await gallery('Gallery');
       assert.equal(await who.page.evaluate(() => window.planktos.snapshot), snapshot);
@@ -120,5 +124,3 @@ for (const [kind, browser] of browsers) {
     });
   });
 }
-
-const sum = (site: Site): number => galleryPictures.reduce((total, path) => total + site.size(path), 0);
