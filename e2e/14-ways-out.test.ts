@@ -11,7 +11,7 @@ import type { Visitor } from './harness/browsers.ts';
 import { origin } from './harness/origin.ts';
 import type { Origin, Rule } from './harness/origin.ts';
 import { brokenPictures, connected, controlled, explained, fetchIn, holds, kept, open, runs } from './harness/page.ts';
-import { binary, pack, serve } from './harness/planktos.ts';
+import { binary, pack, serve, tracker } from './harness/planktos.ts';
 import { check } from './harness/process.ts';
 import { galleryPictures, makeSite, scripts, sound } from './harness/site.ts';
 import type { Site } from './harness/site.ts';
@@ -234,6 +234,40 @@ for (const [kind, by] of browsers) {
       await isPlain(who, host);
     });
   });
+}
+
+/** How a site's owner has Planktos leave. */
+const leavings: Array<[string, string[]]> = [
+  ['disabled', ['disable']],
+  ['removed', ['remove']],
+];
+for (const [kind, by] of browsers) {
+  for (const [how, args] of leavings) {
+    test(`${kind}: ${how} while a tab fetches a large file: nothing of that stays`, { timeout: 90_000 }, async (t) => {
+      const site = await makeSite(t);
+      await pack(site.dir, '--inject', '--prefer', 'offload', '--tracker', (await tracker(t)).url);
+      const host = await origin(t, await staticHost(t, site.dir));
+      const [other, who] = [await visitor(t, by), await visitor(t, by)];
+      await explained([who], async () => {
+        for (const { page } of [other, who]) {
+          await open(page, host.url);
+          await open(page, `${host.url}second.html`);
+        }
+        // With somebody to share with, the engine fetches it.
+        await connected(who.page);
+        const slow: Rule = (_, { headers }) => (headers.referer?.endsWith('engine.min.js') ? { slowMs: 60_000 } : undefined);
+        host.rules = [slow];
+        await who.page.evaluate((url) => void fetch(url).then((got) => got.arrayBuffer()).catch(() => {}), sound);
+        await until('a part to be written', async () => (await kept(who.page)).files.some((name) => name.endsWith('.part')));
+        await check(await binary(), [...args], { cwd: site.dir });
+        const second = await who.tab();
+        await second.goto(`${host.url}gallery.html`, { waitUntil: 'load' });
+        await second.evaluate(update);
+        who.page = second;
+        await nothingIsKept(who);
+      });
+    });
+  }
 }
 
 const savers: Array<[string, (who: Visitor) => Promise<unknown>]> = [

@@ -96,6 +96,21 @@ for (const [name, make] of [
   }
 }
 
+test('clearing: what an engine still writes goes when it lets go of it, and what comes meanwhile stays', async (t) => {
+  t.mock.timers.enable({ apis: ['setTimeout'] });
+  const directory = new FakeDirectory();
+  const store = new Store(directory);
+  const [written, next] = [content('a', 10), content('b', 10)];
+  await put(store, written, bytes(10));
+  directory.locked.set(nameOf(written), 'handle');
+  await store.clear();
+  await put(store, next, bytes(10));
+  assert.equal((await store.list()).length, 2);
+  directory.locked.delete(nameOf(written));
+  t.mock.timers.tick(250);
+  assert.deepEqual((await store.list()).map(({ name }) => name), [nameOf(next)]);
+});
+
 test('memory is not shared, files are', () => {
   assert.deepEqual([new Store().shared, new Store(new FakeDirectory()).shared], [false, true]);
 });

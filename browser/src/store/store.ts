@@ -115,9 +115,11 @@ export class Store {
     );
   }
 
-  /** Deletes everything of this site. */
-  async clear(): Promise<void> {
-    for (const entry of await this.list()) await this.delete(entry);
+  /** Deletes everything of this site; what an engine is writing that has been told to end, once it lets go of it. */
+  async clear(entries?: Entry[], tries = 20): Promise<void> {
+    const locked: Entry[] = [];
+    for (const entry of entries ?? (await this.list())) if (!(await this.delete(entry))) locked.push(entry);
+    if (locked.length && tries) setTimeout(() => void this.clear(locked, tries - 1), 250);
   }
 
   /** The most that the store should hold, in bytes; one content may take it all. */

@@ -1,19 +1,28 @@
 /** What takes the worker's place when Planktos is removed: all that was stored goes, and the worker if it is ours. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import type { Posted } from '../shared/messages.ts';
 
 const scope = 'https://a.example/docs/';
 const hash = 'a'.repeat(40);
 
-/** A folder of a browser's file system that has only folders in it. */
+/** A folder of a browser's file system that has only folders in it; some of them cannot be removed yet. */
 class Folder {
   readonly folders = new Map<string, Folder>();
+  locked = 0;
+  async *keys(): AsyncGenerator<string> {
+    yield* [...this.folders.keys()];
+  }
   async getDirectoryHandle(name: string, { create = false } = {}): Promise<Folder> {
     if (create) this.folders.set(name, this.folders.get(name) ?? new Folder());
     return this.folders.get(name) ?? assert.fail(`no folder ${name}`);
   }
   async removeEntry(name: string, { recursive = false } = {}): Promise<void> {
-    const { folders } = await this.getDirectoryHandle(name);
+    const entry = await this.getDirectoryHandle(name);
+    const { folders } = entry;
+    if (entry.locked-- > 0 || [...folders.values()].some(({ locked }) => locked > 0)) {
+      throw new DOMException('locked', 'NoModificationAllowedError');
+    }
     if (folders.size && !recursive) throw new DOMException('not empty', 'InvalidModificationError');
     this.folders.delete(name);
   }
@@ -22,6 +31,8 @@ class Folder {
 /** Runs the script as a worker at that URL, or imported by it, until it is active. What it did to the worker. */
 async function run(script: string, stores: { root: Folder; caches: Set<string>; databases: Set<string> }) {
   const did: string[] = [];
+  const told: string[] = [];
+  const page = { id: 'page', postMessage: ({ planktos }: Posted) => told.push(planktos) };
   const listeners = new Map<string, (event: { waitUntil(work: Promise<unknown>): void }) => void>();
   const act = (what: string) => async () => void did.push(what);
   const { root, caches, databases } = stores;
@@ -34,7 +45,7 @@ async function run(script: string, stores: { root: Folder; caches: Set<string>; 
     self: {
       location: new URL(script, scope),
       registration: { scope, unregister: act('unregister') },
-      clients: { claim: act('claim') },
+      clients: { claim: act('claim'), matchAll: async () => [page] },
       skipWaiting: act('skipWaiting'),
       addEventListener: (type: string, listen: never) => listeners.set(type, listen),
     },
@@ -51,6 +62,7 @@ async function run(script: string, stores: { root: Folder; caches: Set<string>; 
     listeners.get(type)!({ waitUntil: (each) => work.push(each) });
     await Promise.all(work);
   }
+  assert.deepEqual(told, ['engine', 'status']);
   return did;
 }
 
@@ -70,6 +82,16 @@ for (const [whose, script, expected] of [
     assert.deepEqual([...databases], ['mine']);
   });
 }
+
+test('what an engine is still writing goes too, and keeps nothing else from going', async () => {
+  const root = new Folder();
+  const all = await root.getDirectoryHandle('planktos', { create: true });
+  const own = await all.getDirectoryHandle(encodeURIComponent('/docs/'), { create: true });
+  for (const name of ['one', 'two.part']) await own.getDirectoryHandle(name, { create: true });
+  own.folders.get('two.part')!.locked = 2;
+  await run('locked/planktos.sw.min.js', { root, caches: new Set(), databases: new Set() });
+  assert.deepEqual([...root.folders.keys()], []);
+});
 
 test("a database of the name of a hash is not the original's where nothing else is", async () => {
   const databases = new Set([hash, 'mine']);
