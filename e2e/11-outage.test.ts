@@ -10,11 +10,12 @@ import { launchAll, visitor } from './harness/browsers.ts';
 import type { Visitor } from './harness/browsers.ts';
 import { origin } from './harness/origin.ts';
 import type { Behaviour, Origin, Rule } from './harness/origin.ts';
-import { brokenPictures, connected, explained, fetchIn, holds, open, ready, runs, titled } from './harness/page.ts';
+import { brokenPictures, connected, explained, fetchIn, open, ready, runs, titled } from './harness/page.ts';
 import { pack, tracker } from './harness/planktos.ts';
-import { frontPictures, galleryPictures, makeSite, scripts } from './harness/site.ts';
+import { frontPictures, galleryLoads, galleryPictures, makeSite, scripts } from './harness/site.ts';
 import type { Site } from './harness/site.ts';
 import { staticHost } from './harness/static.ts';
+import { keeps } from './harness/store.ts';
 import { until } from './harness/wait.ts';
 
 const browsers = launchAll({ after });
@@ -36,7 +37,7 @@ for (const [kind, browser] of browsers) {
   describe(kind, () => {
     // No longer in coming than over plain HTTP, though what is sent may not be stored, and so cannot come by the loader.
     for (const [what, behaviour] of slow) {
-      test(`the origin is slow, but alive: ${what} opens`, { timeout: 60_000 }, async (t) => {
+      test(`the origin is slow, but alive: ${what} opens`, { timeout: 180_000 }, async (t) => {
         const { host } = await packed(t);
         const who = await visitor(t, browser);
         await explained([who], async () => {
@@ -50,16 +51,13 @@ for (const [kind, browser] of browsers) {
     }
 
     for (const [how, rule] of outages) {
-      test(`the origin ${how}: a visited page comes from the store`, { timeout: 60_000 }, async (t) => {
+      test(`the origin ${how}: a visited page comes from the store`, { timeout: 180_000 }, async (t) => {
         const { site, host } = await packed(t);
         const who = await visitor(t, browser);
         await explained([who], async () => {
           await open(who.page, host.url);
           await open(who.page, `${host.url}gallery.html`);
-          await holds(
-            who.page,
-            galleryPictures.reduce((total, path) => total + site.size(path), 0),
-          );
+          await keeps(who.page, host.url, ['index.html', ...frontPictures, ...galleryLoads]);
           host.rules = [rule];
           for (const path of ['gallery.html', '', 'gallery.html']) {
             await open(who.page, host.url + path);
@@ -72,12 +70,12 @@ for (const [kind, browser] of browsers) {
         });
       });
 
-      test(`the origin ${how}: an unvisited page comes from the other visitors`, { timeout: 90_000 }, async (t) => {
+      test(`the origin ${how}: an unvisited page comes from the other visitors`, { timeout: 240_000 }, async (t) => {
         const { site, host } = await packed(t);
         const giver = await visitor(t, browser);
         const taker = await visitor(t, browser);
         await explained([giver, taker], async () => {
-          await has(giver, site, host);
+          await has(giver, host);
           await open(taker.page, host.url);
           await connected(taker.page);
           host.rules = [rule];
@@ -93,7 +91,7 @@ for (const [kind, browser] of browsers) {
     }
 
     // A browser that runs no engine while a page waits for its scripts (Firefox) has them before the page.
-    test('a page whose scripts nobody had here, and one that has lost them, come from the other visitors', { timeout: 90_000 }, async (t) => {
+    test('a page whose scripts nobody had here, and one that has lost them, come from the other visitors', { timeout: 240_000 }, async (t) => {
       const { site, host } = await packed(t, async (its) => {
         await its.write('js/own.js', `window.own = getComputedStyle(document.documentElement).color; // ${'own '.repeat(9000)}`);
         await its.write('css/own.css', `html { color: rgb(4, 5, 6) } /* ${'own '.repeat(9000)} */`);
@@ -106,7 +104,7 @@ for (const [kind, browser] of browsers) {
         await open(giver.page, `${host.url}own.html`);
         assert.deepEqual(await brokenPictures(giver.page), []);
         const own = ['js/own.js', 'css/own.css'];
-        await holds(giver.page, [...own, galleryPictures[0]!].reduce((total, path) => total + site.size(path), 0));
+        await keeps(giver.page, host.url, ['own.html', ...own, galleryPictures[0]!]);
         await open(taker.page, host.url);
         await connected(taker.page);
         host.rules = [() => ({ refuse: true })];
@@ -124,7 +122,7 @@ for (const [kind, browser] of browsers) {
       });
     });
 
-    test('nobody has it: the visitor is told, and can try again', { timeout: 90_000 }, async (t) => {
+    test('nobody has it: the visitor is told, and can try again', { timeout: 240_000 }, async (t) => {
       const { host } = await packed(t);
       const who = await visitor(t, browser);
       const outage: Rule = () => ({ status: 503, body: 'overloaded' });
@@ -133,21 +131,21 @@ for (const [kind, browser] of browsers) {
         host.rules = [outage];
         const answer = await who.page.goto(`${host.url}gallery.html`, { waitUntil: 'load' });
         assert.equal(answer?.status(), 503, 'a page that is not there says so');
-        await who.page.waitForSelector('button:not([hidden])', { timeout: 60_000 });
+        await who.page.waitForSelector('button:not([hidden])', { timeout: 180_000 });
         const said = await who.page.evaluate(() => [document.title, document.querySelector('p')?.textContent]);
         const sorry = 'Neither this site’s server nor another visitor could be reached.';
         assert.deepEqual(said, [sorry, sorry]);
         assert.equal(await who.page.evaluate(() => document.activeElement?.textContent), 'Try again');
         host.rules = [];
-        await Promise.all([who.page.waitForNavigation({ waitUntil: 'load' }), who.page.click('button')]);
-        await until('the page itself', async () => (await who.page.title()) === 'Gallery');
+        await who.page.evaluate(() => document.querySelector('button')?.click()); // unless it has tried by itself
+        await titled(who.page, 'Gallery');
         await ready(who.page);
         assert.deepEqual(await brokenPictures(who.page), []);
         assert.deepEqual(await runs(who.page), once);
       });
     });
 
-    test('a path outside the site is none of ours', { timeout: 60_000 }, async (t) => {
+    test('a path outside the site is none of ours', { timeout: 180_000 }, async (t) => {
       const { host } = await packed(t);
       const who = await visitor(t, browser);
       await explained([who], async () => {
@@ -171,17 +169,16 @@ async function packed(t: TestContext, add?: (site: Site) => Promise<void>): Prom
 }
 
 /** The visitor has been everywhere that the others will want to go. */
-async function has(who: Visitor, site: Site, host: Origin): Promise<void> {
+async function has(who: Visitor, host: Origin): Promise<void> {
   await open(who.page, host.url);
   await open(who.page, `${host.url}gallery.html`);
   assert.deepEqual(await brokenPictures(who.page), []);
-  const pages = ['gallery.html', 'js/module.js'].reduce((total, path) => total + site.size(path), 0);
-  await holds(who.page, pages + galleryPictures.reduce((total, path) => total + site.size(path), 0));
+  await keeps(who.page, host.url, galleryLoads);
 }
 
 /** Has the browser lose the stored contents of one size. */
 async function lose(page: Page, size: number): Promise<void> {
-  const lost = await page.evaluate(async (ending) => {
+  const remove = async (ending: string): Promise<number> => {
     const all = await (await navigator.storage.getDirectory()).getDirectoryHandle('planktos');
     let count = 0;
     for await (const folder of all.values()) {
@@ -192,6 +189,7 @@ async function lose(page: Page, size: number): Promise<void> {
       }
     }
     return count;
-  }, `-${size}`);
+  };
+  const lost = await until(`${size} bytes to be stored`, async () => (await page.evaluate(remove, `-${size}`)) || false);
   assert.equal(lost, 1, `contents of ${size} bytes`);
 }
