@@ -8,13 +8,14 @@ import type { Page } from 'puppeteer-core';
 import { launchAll, visitor } from './harness/browsers.ts';
 import type { Launched, Visitor } from './harness/browsers.ts';
 import { sha256 } from './harness/bytes.ts';
-import { isContent, origin, quiet } from './harness/origin.ts';
+import { isContent, isHashed, origin, quiet } from './harness/origin.ts';
 import type { Origin } from './harness/origin.ts';
-import { brokenPictures, connected, disconnected, explained, fetchIn, holds, open, stats } from './harness/page.ts';
+import { brokenPictures, connected, disconnected, explained, fetchIn, open, stats } from './harness/page.ts';
 import { pack, serve } from './harness/planktos.ts';
-import { galleryPictures, makeSite, sound } from './harness/site.ts';
+import { galleryLoads, galleryPictures, makeSite, sound } from './harness/site.ts';
 import type { Site } from './harness/site.ts';
 import { staticHost } from './harness/static.ts';
+import { keeps } from './harness/store.ts';
 import { manifest } from './harness/swarm.ts';
 import { until } from './harness/wait.ts';
 
@@ -58,7 +59,7 @@ function told(events: ReadonlyArray<Happened['detail']>, path: string, source: s
 
 for (const [kind, browser] of browsers) {
   describe(kind, () => {
-    test('stats, connections, peer and progress; pause and resume', { timeout: 120_000 }, async (t) => {
+    test('stats, connections, peer and progress; pause and resume', { timeout: 300_000 }, async (t) => {
       const site = await makeSite(t, { large: false });
       // Nothing comes ahead of its request, which the events tell of.
       const host = await origin(t, (await serve(t, site.dir, '--prefer', 'offload', '--prefetch', '0')).url);
@@ -71,25 +72,37 @@ for (const [kind, browser] of browsers) {
         assert.equal(await giver.page.evaluate(() => window.planktos.connections), 0);
         await open(giver.page, `${host.url}gallery.html`);
         assert.deepEqual(await brokenPictures(giver.page), []);
-        await holds(giver.page, needed);
-        const { page: alone, ...ever } = await stats(giver.page);
-        assert.ok(alone.origin >= needed && ever.origin >= alone.origin, JSON.stringify({ alone, ever }));
+        await keeps(giver.page, host.url, galleryLoads);
+        const counted = async () => {
+          const now = await stats(giver.page);
+          assert.ok(now.page.origin >= needed, JSON.stringify(now));
+          return now;
+        };
+        const { page: alone, ...ever } = await until('the giver to have counted what it was given', counted);
+        assert.ok(ever.origin >= alone.origin, JSON.stringify({ alone, ever }));
         assert.deepEqual([ever.peers, ever.uploaded], [0, 0]);
         const [first] = galleryPictures;
-        assert.equal(told(await gave('progress'), first!, 'origin'), site.size(first!));
+        const hears = async (): Promise<boolean> => told(await gave('progress'), first!, 'origin') === site.size(first!);
+        await until('the giver to be told of a picture', hears);
 
         assert.equal(await open(taker.page, host.url), 'peers');
         await Promise.all([connected(giver.page), connected(taker.page)]);
         const { snapshot } = await manifest(host.url);
         assert.equal(await taker.page.evaluate(() => window.planktos.snapshot), snapshot);
         for (const heard of [gave, took]) {
-          const [peer] = await heard('peer');
+          const [peer] = await until('the page to be told of its peer', async () => {
+            const peers = await heard('peer');
+            return peers.length > 0 && peers;
+          });
           assert.equal(peer?.['connected'], true);
           assert.ok(peer['id']);
-          assert.equal((await heard('status')).at(-1)?.['connections'], 1);
+          await until('one connection', async () => (await heard('status')).at(-1)?.['connections'] === 1);
         }
 
         await quiet(host, isContent);
+        // However busy the machine is, peers are quicker.
+        const given = (path: string): boolean => galleryPictures.includes(path) || isHashed(path);
+        host.rules = [(path) => (given(path) ? { delayMs: 10_000 } : undefined)];
         const before = await stats(taker.page);
         for (const path of galleryPictures) assert.equal((await fetchIn(taker.page, path)).sha256, site.hash(path));
         await until('the taker to have counted what peers gave', async () => {
@@ -98,11 +111,16 @@ for (const [kind, browser] of browsers) {
         await until('the giver to have counted what it gave', async () => {
           return (await stats(giver.page)).uploaded >= needed * 0.9;
         });
-        const events = await took('progress');
-        const whole = galleryPictures.filter((path) => told(events, path, 'peers') === site.size(path));
-        assert.ok(whole.length >= galleryPictures.length * 0.9, `${whole.length} pictures told of as from peers`);
-        for (const path of whole)
-          assert.equal(events.find((event) => event['path'] === path)?.['size'], site.size(path));
+        await until('the taker to be told where the pictures are from', async () => {
+          const events = await took('progress');
+          const whole = galleryPictures.filter((path) => told(events, path, 'peers') === site.size(path));
+          assert.ok(whole.length >= galleryPictures.length * 0.9, `${whole.length} pictures told of as from peers`);
+          for (const path of whole)
+            assert.equal(events.find((event) => event['path'] === path)?.['size'], site.size(path));
+          return true;
+        });
+        host.rules = [];
+        await keeps(taker.page, host.url, galleryPictures);
 
         // The totals outlive a page, and the page's own begin anew.
         await open(taker.page, `${host.url}second.html`);
@@ -112,14 +130,18 @@ for (const [kind, browser] of browsers) {
         assert.equal((await fetchIn(taker.page, galleryPictures[1]!)).sha256, site.hash(galleryPictures[1]!));
         const { page } = await stats(taker.page);
         assert.ok(page.store >= site.size(galleryPictures[1]!), JSON.stringify(page));
-        assert.equal(told(await took('progress'), galleryPictures[1]!, 'store'), site.size(galleryPictures[1]!));
+        await until('the taker to be told of the store', async () => {
+          return told(await took('progress'), galleryPictures[1]!, 'store') === site.size(galleryPictures[1]!);
+        });
 
         await connected(taker.page);
         await taker.page.evaluate(() => window.planktos.pause());
         for (const { page: each } of [giver, taker]) {
           await disconnected(each);
         }
-        for (const heard of [gave, took]) assert.equal((await heard('peer')).at(-1)?.['connected'], false);
+        for (const heard of [gave, took]) {
+          await until('the page to be told', async () => (await heard('peer')).at(-1)?.['connected'] === false);
+        }
         assert.equal((await fetchIn(taker.page, 'js/module.js')).sha256, site.hash('js/module.js'));
         await taker.page.evaluate(() => window.planktos.resume());
         await Promise.all([connected(giver.page), connected(taker.page)]);
@@ -127,7 +149,7 @@ for (const [kind, browser] of browsers) {
       });
     });
 
-    test('consent is asked for once, for all tabs', { timeout: 60_000 }, async (t) => {
+    test('consent is asked for once, for all tabs', { timeout: 180_000 }, async (t) => {
       const { host, who } = await arrived(t, browser, '--mode', 'ask');
       const tab = await who.tab();
       const heard = await listen(tab);
@@ -142,14 +164,14 @@ for (const [kind, browser] of browsers) {
         ] as const) {
           await who.page.evaluate((name) => window.planktos.consent[name](), act);
           assert.equal(await state(who.page), now);
-          await until(`the other tab to hear: ${now}`, async () => (await state(tab)) === now);
-          assert.equal((await heard('consent')).at(-1)?.['state'], now);
+          await until(`the other tab to know: ${now}`, async () => (await state(tab)) === now);
+          await until(`the other tab to hear: ${now}`, async () => (await heard('consent')).at(-1)?.['state'] === now);
         }
         assert.equal(await open(tab, host.url), 'worker');
       });
     });
 
-    test('getFile and fetch', { timeout: 60_000 }, async (t) => {
+    test('getFile and fetch', { timeout: 180_000 }, async (t) => {
       const { site, host, who } = await arrived(t, browser);
       await explained([who], async () => {
         await open(who.page, `${host.url}sub/`);
@@ -205,7 +227,7 @@ for (const [kind, browser] of browsers) {
       });
     });
 
-    test('update, its event, and the snapshots that are known', { timeout: 90_000 }, async (t) => {
+    test('update, its event, and the snapshots that are known', { timeout: 240_000 }, async (t) => {
       const site = await makeSite(t, { pictureSide: 48, large: false });
       const ids = [(await pack(site.dir, '--inject'))['snapshot'] as string];
       const host = await origin(t, await staticHost(t, site.dir));
@@ -231,37 +253,46 @@ for (const [kind, browser] of browsers) {
         const [{ firstSeenMs = 0 } = {}] = await who.page.evaluate(() => window.planktos.getAllSnapshots());
         assert.ok(firstSeenMs >= begun - 1000 && firstSeenMs <= Date.now() + 1000, `first seen at ${firstSeenMs}`);
 
-        for (const text of ['window.late = 1;\n', 'window.late = 2;\n']) {
-          const id = await release(text);
+        const next = async (): Promise<void> => {
+          const id = await release(`window.late = ${ids.length};\n`);
           assert.equal(await who.page.evaluate(() => window.planktos.update()), id);
           await until(
             'the page to hear of the release',
             async () => (await heard('update')).at(-1)?.['snapshot'] === id,
           );
-        }
-        assert.equal(await who.page.evaluate(() => window.planktos.snapshot), ids[0], 'the page stays on its own');
-        assert.deepEqual(await known(who.page), [
-          [0, false],
-          [1, false],
-          [2, true],
-        ]);
+        };
+        await next();
+        // Some seconds after its page began the worker itself forgets what no page lives on: it may do so just now, once.
+        const between = await until('a release that is neither the newest nor a page\'s to be removed', async () => {
+          await next();
+          const last = ids.length - 1;
+          assert.equal(await who.page.evaluate(() => window.planktos.snapshot), ids[0], 'the page stays on its own');
+          assert.deepEqual(await known(who.page), [
+            [0, false],
+            [last - 1, false],
+            [last, true],
+          ]);
+          return (await remove(last - 1)) && last - 1;
+        }, { timeoutMs: 60_000 });
+        const last = between + 1;
         assert.equal(await remove(0), false, 'the page lives on it');
-        assert.equal(await remove(2), false, 'it is the newest');
-        assert.equal(await remove(1), true);
-        assert.equal(await remove(1), false, 'it is gone');
+        assert.equal(await remove(last), false, 'it is the newest');
+        assert.equal(await remove(between), false, 'it is gone');
         assert.equal(await who.page.evaluate(() => window.planktos.removeSnapshot('no such snapshot')), false);
         assert.deepEqual(await known(who.page), [
           [0, false],
-          [2, true],
+          [last, true],
         ]);
-        await open(who.page, `${host.url}second.html`);
-        assert.equal(await who.page.evaluate(() => window.planktos.snapshot), ids[2]);
-        assert.match((await fetchIn(who.page, 'late.js')).text, /late = 2/);
+        await until('a page of the newest', async () => {
+          await open(who.page, `${host.url}second.html`);
+          return (await who.page.evaluate(() => window.planktos.snapshot)) === ids[last];
+        });
+        assert.equal((await fetchIn(who.page, 'late.js')).text, `window.late = ${last};\n`);
         assert.deepEqual(who.errors, []);
       });
     });
 
-    test('where Planktos is not, nothing throws', { timeout: 60_000 }, async (t) => {
+    test('where Planktos is not, nothing throws', { timeout: 180_000 }, async (t) => {
       const { host, who } = await arrived(t, browser);
       await explained([who], async () => {
         assert.equal(await open(who.page, `${host.url}?planktos=off`), 'http');
