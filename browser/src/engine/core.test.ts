@@ -346,6 +346,39 @@ test('in an outage even the piece layer comes from peers', async (t) => {
   assert.deepEqual(b!.fetched, []);
 });
 
+test('in an outage a piece layer that no peer knows is waited for while others are to come', async (t) => {
+  const site = await makeSite([noise(4 * pieceLength, 1)]);
+  const [file] = site.files;
+  // Who has the content, and speaks version 1 alone.
+  const begin = async (deadlineMs: number) => {
+    const [a, b] = await visitors(t, site, [0], []);
+    b!.known = 1;
+    const old = seed(new Script(b!, 'old'), file!.data);
+    const { got } = b!.get(file!, { peersOnly: true, deadlineMs });
+    await b!.until(() => old.of('request').length === 4 * pieceLength / 16384);
+    return { a: a!, b: b!, old, got };
+  };
+  {
+    const { a, b, old, got } = await begin(10_000);
+    await b.get(file!, { start: 9, end: 9 }).got;
+    connect(a, b);
+    b.known = 0;
+    assert.deepEqual((await got).data, file!.data);
+    assert.equal(old.of('request').length, 4 * pieceLength / 16384, 'what had come is kept');
+  }
+  // Whom nobody comes to, or not in time, is told.
+  {
+    const { b, got } = await begin(10_000);
+    b.known = 0;
+    assert.equal((await got).outcome, 'fail');
+  }
+  for (const [deadlineMs, skewMs] of [[10_000, 11_000], [1e6, 13_000]] as const) {
+    const { b, got } = await begin(deadlineMs);
+    b.skewMs = skewMs;
+    assert.equal((await got).outcome, 'fail');
+  }
+});
+
 test('in an outage another host gives what peers do not, the origin is not asked, and a prefetch asks nobody', async (t) => {
   const site = await makeSite([noise(3 << 20, 1), noise(20_000, 2), noise(20_000, 3)]);
   const [large, small, later] = site.files;

@@ -317,9 +317,9 @@ export class Core implements ContentsOwner, SwarmOwner, DownloadOwner, GetsOwner
     return coming;
   }
 
-  async layerFromPeers(content: ContentId, pieceLength: number): Promise<Bytes | undefined> {
+  async layerFromPeers(content: ContentId, pieceLength: number, asked: Set<Peer>): Promise<Bytes | undefined> {
     for (const swarm of this.#swarms.values()) {
-      const layer = await swarm.layer(content, pieceLength);
+      const layer = await swarm.layer(content, pieceLength, asked);
       if (layer) return layer;
     }
     return undefined;

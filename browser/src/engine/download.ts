@@ -34,7 +34,10 @@ const leastBytes = 1 << 20;
 /** Accepted, and then nothing at all for so long: the request fails. Prefetching has more patience. */
 const hopelessMs = 12_000;
 const hopelessBackgroundMs = 60_000;
-/** How long peers that hold a content have to tell its piece layer before the origin is asked: they save it a request. */
+/**
+ * How long peers that hold a content have to tell its piece layer before the origin is asked: they save it a request. And
+ * how often those are asked who have come meanwhile.
+ */
 const layerMs = 500;
 /** How long the last of it may be delivered before its part is finished, which takes a while. */
 const finishMs = 20;
@@ -88,8 +91,10 @@ export interface DownloadOwner {
   readonly health: Health;
   /** who has the content's pieces, by an offset in them */
   sources(content: ContentId): (offset: number) => Sources;
-  /** the piece layer from peers, verified */
-  layerFromPeers(content: ContentId, pieceLength: number): Promise<Bytes | undefined>;
+  /** how many peers could yet serve us */
+  readonly strangers: number;
+  /** the piece layer, verified, from peers that have not been `asked` */
+  layerFromPeers(content: ContentId, pieceLength: number, asked: Set<Peer>): Promise<Bytes | undefined>;
   ban(peer: Peer): void;
   /** bytes [start, end) have begun to come from a web seed, or no longer do */
   seeding(content: ContentId, start: number, end: number, active: boolean): void;
@@ -454,7 +459,10 @@ export class Download {
   }
 
   #needLayer(): Promise<Bytes | undefined> {
-    return (this.#layerPromise ??= this.#fetchLayer().then((layer) => (this.layer = layer)));
+    return (this.#layerPromise ??= this.#fetchLayer().then((layer) => {
+      if (!layer) this.#layerPromise = undefined;
+      return (this.layer = layer);
+    }));
   }
 
   async #fetchLayer(): Promise<Bytes | undefined> {
@@ -462,7 +470,7 @@ export class Download {
     const bytes = 32 * layerLength(content.size, pieceLength);
     if (bytes === 0) return new Uint8Array(0);
     const seeds = this.#seeds;
-    const fromPeers = this.#owner.layerFromPeers(content, pieceLength);
+    const fromPeers = this.#layerFromPeers();
     const late = new Promise<undefined>((resolve) => setTimeout(resolve, layerMs));
     const early = await (seeds.length ? Promise.race([fromPeers, late]) : fromPeers);
     if (early) return early;
@@ -476,6 +484,19 @@ export class Download {
       }
     }
     return fromPeers;
+  }
+
+  /** From who is there, and who comes while the page waits. */
+  async #layerFromPeers(): Promise<Bytes | undefined> {
+    const asked = new Set<Peer>();
+    for (;;) {
+      const untilMs = Math.min(this.dueMs, this.#progressMs + hopelessMs);
+      const waits = !this.layer && this.requests.size && this.#owner.now() < untilMs;
+      const hopes = waits && this.#owner.strangers;
+      const layer = await this.#owner.layerFromPeers(this.content, this.pieceLength, asked);
+      if (layer || !hopes) return layer;
+      await new Promise((resolve) => setTimeout(resolve, layerMs));
+    }
   }
 
   /** Fetches a run of pieces from the best web seed that has not failed yet. */

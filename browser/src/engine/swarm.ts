@@ -198,14 +198,15 @@ export class Swarm implements PeerOwner, UploadsOwner {
     for (const peer of [...this.peers]) peer.close();
   }
 
-  /** The content's piece layer from peers that speak version 2, one after the other. */
-  async layer(content: ContentId, pieceLength: number): Promise<Bytes | undefined> {
+  /** The content's piece layer from peers that speak version 2 and were not `asked` yet, one after the other. */
+  async layer(content: ContentId, pieceLength: number, asked: Set<Peer>): Promise<Bytes | undefined> {
     if (pieceLength !== this.torrent.pieceLength) return undefined;
     const first = this.torrent.get(nameOf(content))?.piece;
     if (first === undefined) return undefined;
     for (const peer of [...this.peers]) {
-      const able = peer.ready && peer.v2 && peer.pieces.has(first);
-      const layer = able && (await this.#layerFrom(peer, content, pieceLength));
+      if (!peer.ready || !peer.v2 || !peer.pieces.has(first) || asked.has(peer)) continue;
+      asked.add(peer);
+      const layer = await this.#layerFrom(peer, content, pieceLength);
       if (layer) return layer;
     }
     return undefined;
