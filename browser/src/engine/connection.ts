@@ -72,6 +72,11 @@ export class Connection {
     this.#enter('making', connectMs);
   }
 
+  /** Nothing comes any more; it may come back. */
+  get silent(): boolean {
+    return this.#connection.connectionState === 'disconnected';
+  }
+
   /** How long it has been in its state. */
   get ageMs(): number {
     return Date.now() - this.sinceMs;

@@ -414,6 +414,26 @@ async function met(options: Parameters<typeof begin>[0] = {}) {
   return { ...all, via: id, connection: connection! };
 }
 
+test('who has fallen silent, perhaps for its next page, does not keep that from being found', async () => {
+  const { want, socket, connection, of, via } = await met();
+  want(8);
+  await pass(2_000);
+  const before = socket.offered.length;
+  const becomes = (state: RTCPeerConnectionState): void => {
+    connection.connectionState = state;
+    connection.onconnectionstatechange!();
+  };
+  becomes('disconnected');
+  await pass(describedMs);
+  assert.equal(socket.offered.length, before + 1);
+  assert.deepEqual(of('closed'), [], 'it may come back');
+  becomes('connected');
+  socket.counts(1);
+  await pass(20_000);
+  assert.equal(socket.offered.length, before + 1, 'it was nobody else');
+  assert.deepEqual(of('closed').map(({ id }) => id), socket.offered.filter((id) => id !== via));
+});
+
 test('while a tracker answers, peers are asked for theirs only after a while', async () => {
   const { meeting, of, want, socket } = await met();
   want(8);

@@ -158,7 +158,7 @@ export class Meeting implements Announced, ConnectionOwner, StandbyOwner {
   }
 
   searching(tracker: Tracker): boolean {
-    return this.#lacking > 0 && tracker.others! <= this.#connections.size;
+    return this.#lacking > 0 && tracker.others! <= this.#known;
   }
 
   waits(offerId: string): boolean {
@@ -202,6 +202,7 @@ export class Meeting implements Announced, ConnectionOwner, StandbyOwner {
 
   wavers(connection: Connection): void {
     this.#standby.away(connection);
+    this.#balance();
   }
 
   ended(connection: Connection): void {
@@ -273,6 +274,11 @@ export class Meeting implements Announced, ConnectionOwner, StandbyOwner {
     return Math.min(this.#torrent.peers, maxConnections) - this.#connections.size;
   }
 
+  /** Those whom a tracker counts, too. Who has fallen silent may have left, and the tracker count its next page. */
+  get #known(): number {
+    return this.#count(({ silent }) => !silent);
+  }
+
   get #accepts(): boolean {
     const accepting = this.#count(({ ours, state }) => !ours && state !== 'open');
     return accepting < maxAccepting && this.#connections.size < maxConnections;
@@ -290,7 +296,7 @@ export class Meeting implements Announced, ConnectionOwner, StandbyOwner {
     else this.#standby.end();
     const making = this.#count(({ state }) => state !== 'open');
     const rounds = this.#ranked.map((tracker): [Announcer, number] => {
-      return [tracker, offersFor(this.#lacking, tracker.others ?? 0, this.#connections.size)];
+      return [tracker, offersFor(this.#lacking, tracker.others ?? 0, this.#known)];
     });
     // Peers pass each offer to another stranger, so that none is wasted: they come first.
     rounds.unshift([this.#peers, offersFor(this.#lacking, this.#byPeers - making, 0)]);
