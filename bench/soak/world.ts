@@ -107,14 +107,19 @@ const program = (subject: 'tracker' | 'seeder'): Fault[] => [
   { name: `${subject} hangs`, subject, begin: (world) => world[subject].hang(), heal: (world) => world[subject].heal() },
 ];
 
-const busyMs = 3000;
+const spin = 'for (const end = Date.now() + 3000; Date.now() < end; );';
 /** The tab's own thread does nothing else for a while. */
 const hang = async (page: Page): Promise<void> => {
-  const spin = (ms: number): void => {
-    for (const end = Date.now() + ms; Date.now() < end; );
-  };
-  void page.evaluate(spin, busyMs).catch(() => undefined);
+  void page.evaluate(spin).catch(() => undefined);
 };
+
+/** The worker, if it runs, does nothing else for a while. */
+async function hangWorker({ context }: Visitor): Promise<void> {
+  const target = context.targets().find((each) => each.type() === 'service_worker');
+  const session = await target?.createCDPSession();
+  const hung = session?.send('Runtime.evaluate', { expression: spin });
+  void hung?.then(() => session?.detach()).catch(() => undefined); // it may be stopped first
+}
 
 export const faults: readonly Fault[] = [
   ...origins.map(
@@ -128,6 +133,7 @@ export const faults: readonly Fault[] = [
   ...program('tracker'),
   ...program('seeder'),
   { name: 'worker is stopped', subject: 'guest', begin: (_, { who, page }) => stopWorker({ ...who, page }) },
+  { name: 'worker hangs', subject: 'guest', begin: (_, { who }) => hangWorker(who) },
   { name: 'other tab hangs', subject: 'guest', begin: (_, { other }) => hang(other) },
   { name: 'tab hangs', subject: 'guest', begin: (_, { page }) => hang(page) },
   {
