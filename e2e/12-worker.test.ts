@@ -13,12 +13,13 @@ import { launchAll, visitor } from './harness/browsers.ts';
 import { temporaryFolder } from './harness/cleanup.ts';
 import { isContent, origin } from './harness/origin.ts';
 import type { Origin } from './harness/origin.ts';
-import { brokenPictures, connected, controlled, explained, fetchIn, holds, open, stats } from './harness/page.ts';
+import { brokenPictures, connected, controlled, explained, fetchIn, open, stats, titled } from './harness/page.ts';
 import { binary, pack, tracker } from './harness/planktos.ts';
 import { check } from './harness/process.ts';
-import { galleryPictures, makeLargeSite, makeSite } from './harness/site.ts';
+import { galleryLoads, galleryPictures, makeLargeSite, makeSite } from './harness/site.ts';
 import type { Site } from './harness/site.ts';
 import { staticHost } from './harness/static.ts';
+import { keeps } from './harness/store.ts';
 import { until } from './harness/wait.ts';
 
 const browsers = launchAll({ after });
@@ -59,7 +60,7 @@ const kept = (page: Page, base: string): Promise<number> =>
 
 for (const [kind, browser] of browsers) {
   describe(kind, () => {
-    test('a large site: a page costs its shards, and works in one never seen', { timeout: 90_000 }, async (t) => {
+    test('a large site: a page costs its shards, and works in one never seen', { timeout: 240_000 }, async (t) => {
       const { site, host } = await large(t);
       const { shards: all } = JSON.parse(await (await fetch(`${host.url}planktos/manifest.json`)).text());
       assert.ok(all.length >= 4, `${all?.length} shards`);
@@ -80,13 +81,13 @@ for (const [kind, browser] of browsers) {
       });
     });
 
-    test('a large site in an outage: shard and page come from peers', { timeout: 120_000 }, async (t) => {
+    test('a large site in an outage: shard and page come from peers', { timeout: 300_000 }, async (t) => {
       const { site, host } = await large(t);
       const [giver, taker] = [await visitor(t, browser), await visitor(t, browser)];
       await explained([giver, taker], async () => {
         await open(giver.page, host.url);
         await open(giver.page, `${host.url}f15/p155.html`);
-        await holds(giver.page, site.size('f15/p155.png') + site.size('f15/p155.html'));
+        await keeps(giver.page, host.url, ['f15/p155.html', 'f15/p155.png']);
         const shard = await shardOf(host.url, 'f15/p155.html');
         host.reset();
         await open(taker.page, `${host.url}f00/p0.html`);
@@ -95,16 +96,15 @@ for (const [kind, browser] of browsers) {
         assert.equal(host.count((each) => each === shard), 0, 'the shard was known before');
         host.rules = [() => ({ status: 503, body: 'overloaded' })];
         await taker.page.goto(`${host.url}f15/p155.html`, { waitUntil: 'domcontentloaded' });
-        const loaded = (): boolean => document.title === 'p155' && document.readyState === 'complete';
-        await taker.page.waitForFunction(loaded, { timeout: 60_000 });
+        await titled(taker.page, 'p155');
         assert.deepEqual(await brokenPictures(taker.page), []);
         assert.equal((await fetchIn(taker.page, 'p155.png')).sha256, site.hash('f15/p155.png'));
         assert.equal(host.requests.filter(({ path: each, status }) => each === shard && status === 200).length, 0);
-        assert.ok((await stats(taker.page)).peers > 0);
+        await until('what peers gave to be counted', async () => (await stats(taker.page)).peers > 0);
       });
     });
 
-    test("a site's own worker imports ours, and answers first what it wants", { timeout: 60_000 }, async (t) => {
+    test("a site's own worker imports ours, and answers first what it wants", { timeout: 180_000 }, async (t) => {
       const site = await makeSite(t, { pictureSide: 48, large: false });
       const tag = '<script src="planktos/install.js" data-worker="own.js"></script>';
       const body = `${tag}<img src="img/front-0.png">`;
@@ -147,7 +147,7 @@ for (const [kind, browser] of browsers) {
       });
     });
 
-    test('an original worker is replaced, and what it stored is gone', { timeout: 60_000 }, async (t) => {
+    test('an original worker is replaced, and what it stored is gone', { timeout: 180_000 }, async (t) => {
       const site = await makeSite(t, { pictureSide: 48, large: false });
       await pack(site.dir, '--inject');
       const host = await origin(t, await staticHost(t, site.dir));
@@ -194,7 +194,7 @@ for (const [kind, browser] of browsers) {
       });
     });
 
-    test('two sites under two prefixes of one origin keep apart', { timeout: 60_000 }, async (t) => {
+    test('two sites under two prefixes of one origin keep apart', { timeout: 180_000 }, async (t) => {
       const parent = await temporaryFolder(t);
       const sites: Record<string, Site> = {};
       for (const name of ['a', 'b']) {
@@ -229,7 +229,7 @@ for (const [kind, browser] of browsers) {
       });
     });
 
-    test('?planktos=off: no sub-resource comes from the store either', { timeout: 60_000 }, async (t) => {
+    test('?planktos=off: no sub-resource comes from the store either', { timeout: 180_000 }, async (t) => {
       const site = await makeSite(t, { pictureSide: 48, large: false });
       await pack(site.dir, '--inject');
       const host = await origin(t, await staticHost(t, site.dir));
@@ -237,7 +237,7 @@ for (const [kind, browser] of browsers) {
       await explained([who], async () => {
         await open(who.page, host.url);
         await open(who.page, `${host.url}gallery.html`);
-        await holds(who.page, galleryPictures.reduce((total, path) => total + site.size(path), 0));
+        await keeps(who.page, host.url, galleryLoads);
         const watcher = await who.tab();
         await open(watcher, `${host.url}second.html`);
         const before = await stats(watcher);
