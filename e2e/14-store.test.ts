@@ -4,30 +4,33 @@
  * snapshot is left.
  */
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { after, describe, test } from 'node:test';
 import { launch, launchAll, visitor } from './harness/browsers.ts';
 import { temporaryFolder } from './harness/cleanup.ts';
-import { isContent, origin } from './harness/origin.ts';
+import { isContent, isHashed, origin } from './harness/origin.ts';
 import type { Rule } from './harness/origin.ts';
-import { brokenPictures, connected, explained, fetchIn, open, runs, stats } from './harness/page.ts';
+import { brokenPictures, connected, explained, fetchIn, loaded, open, runs, stats } from './harness/page.ts';
 import { pack, serve, tracker } from './harness/planktos.ts';
 import { galleryPictures, makeSite, scripts, sound, wav } from './harness/site.ts';
 import { staticHost } from './harness/static.ts';
-import { stored, storedPaths, table } from './harness/store.ts';
+import { keeps, stored, storedPaths, table } from './harness/store.ts';
 import { until } from './harness/wait.ts';
 import { stopWorker } from './harness/worker.ts';
 
 const browsers = launchAll({ after });
 const chrome = browsers.find(([kind]) => kind === 'chrome')![1];
 
-test('a worker stopped in the middle of a response keeps nothing of it', { timeout: 60_000 }, async (t) => {
+test('a worker stopped in the middle of a response keeps nothing of it', { timeout: 180_000 }, async (t) => {
   const site = await makeSite(t);
   const host = await origin(t, (await serve(t, site.dir, '--mode', 'off')).url);
   const who = await visitor(t, chrome);
   await explained([who], async () => {
     await open(who.page, host.url);
     await open(who.page, `${host.url}second.html`);
-    host.rules = [(path) => (path === sound ? { slowMs: 10_000 } : undefined)];
+    host.rules = [
+      (path) => (path === sound ? { slowMs: 10_000 } : isHashed(path) ? { status: 404 } : undefined), // no quicker copy
+    ];
     host.reset();
     const got = fetchIn(who.page, sound).then(({ sha256 }) => sha256, () => 'failed');
     await until('some of the response', () => host.bytes((path) => path === sound) > 3_000_000);
@@ -43,7 +46,7 @@ test('a worker stopped in the middle of a response keeps nothing of it', { timeo
   });
 });
 
-test('a worker stopped in the middle of a page load: page and reload are whole', { timeout: 60_000 }, async (t) => {
+test('a worker stopped in the middle of a page load: page and reload are whole', { timeout: 180_000 }, async (t) => {
   const site = await makeSite(t, { large: false });
   const host = await origin(t, (await serve(t, site.dir, '--prefer', 'offload', '--prefetch', '0')).url);
   const [giver, who] = [await visitor(t, chrome), await visitor(t, chrome)];
@@ -52,21 +55,24 @@ test('a worker stopped in the middle of a page load: page and reload are whole',
     await open(giver.page, host.url);
     await open(giver.page, `${host.url}second.html`);
     for (const path of had) assert.equal((await fetchIn(giver.page, path)).sha256, site.hash(path));
+    await keeps(giver.page, host.url, had);
     await open(who.page, host.url);
     await connected(who.page);
-    // What the giver lacks the host takes its time over: the page is not there before the worker is stopped.
-    const slowly: Rule = (path) => (lacking.includes(path) ? { slowMs: 30_000 } : undefined);
-    host.rules = [slowly];
+    // What the giver lacks the host takes its time over: the page is not there before the worker is stopped. And more of
+    // what the giver has, however busy the machine is.
+    const slowly: Rule = (path) => (lacking.includes(path) || isHashed(path) ? { slowMs: 60_000 } : undefined);
+    host.rules = [slowly, (path) => (had.includes(path) ? { delayMs: 15_000 } : undefined)];
     await who.page.goto(`${host.url}gallery.html`, { waitUntil: 'domcontentloaded' });
     const shown = (): number => [...document.images].filter((image) => image.complete && image.naturalWidth).length;
     await until('what the giver has to be shown', async () => (await who.page.evaluate(shown)) >= had.length);
     await until('some of the rest', () => host.bytes((path) => lacking.includes(path)) > 0);
-    assert.ok((await stats(who.page)).page.peers > 0, 'the giver was never asked: this test shows nothing');
+    await until('what the giver gave to be counted', async () => (await stats(who.page)).page.peers > 0);
     host.rules = [];
     await stopWorker(who);
     // What was not answered yet Chromium asks again of the worker that it starts.
     assert.deepEqual(await brokenPictures(who.page), []);
     await who.page.reload({ waitUntil: 'load' });
+    await loaded(who.page);
     assert.deepEqual(await brokenPictures(who.page), []);
     assert.deepEqual(await runs(who.page), Object.fromEntries(scripts.map((name) => [name, 1])));
     for (const path of galleryPictures) assert.equal((await fetchIn(who.page, path)).sha256, site.hash(path), path);
@@ -87,7 +93,7 @@ const preceded = (text: string, scripts = /^planktos\.sw\.min\.js$/): Rule => {
 
 for (const [kind, browser] of browsers) {
   describe(kind, () => {
-    test('killed in the middle of a download, a browser goes on where it was', { timeout: 90_000 }, async (t) => {
+    test('killed in the middle of a download, a browser goes on where it was', { timeout: 240_000 }, async (t) => {
       const site = await makeSite(t);
       await site.write('media/long.wav', wav('long', 270)); // 24 MB: there is time to kill the browser in the middle
       const long = 'media/long.wav';
@@ -104,11 +110,14 @@ for (const [kind, browser] of browsers) {
         await open(taker.page, host.url);
         await open(taker.page, `${host.url}second.html`);
         await connected(taker.page);
+        host.rules = [(path) => (path === long || isHashed(path) ? { delayMs: 10_000 } : undefined)]; // peers are quicker
         await taker.page.evaluate((path) => void fetch(path).then((response) => response.arrayBuffer()), long);
-        await until('a part to come', async () => (await stats(taker.page)).peers > 8_000_000, { timeoutMs: 20_000 });
+        await until('a part to come', async () => (await stats(taker.page)).peers > 8_000_000, { timeoutMs: 60_000 });
+        host.rules = [];
         const process = first.process()!;
-        process.kill('SIGKILL');
-        await new Promise((exit) => (process.exitCode ?? process.signalCode ? exit(0) : process.once('exit', exit)));
+        const exit = once(process, 'exit');
+        globalThis.process.kill(-process.pid!, 'SIGKILL'); // all its processes, which share the profile
+        await exit;
         const second = await visitor(t, await launch(t, kind, { profile }), { profile: true });
         await explained([second], async () => {
           await open(second.page, `${host.url}second.html`);
@@ -120,12 +129,12 @@ for (const [kind, browser] of browsers) {
           const had = fromOrigin + peers - kept.origin - kept.peers;
           assert.ok(had < site.size(long) - 4_000_000, `${had} bytes were had again`);
           const isStored = async (): Promise<boolean> => (await storedPaths(second.page, site, host.url)).includes(long);
-          await until('the sound to be stored', isStored);
+          await until('the sound to be stored', isStored, { timeoutMs: 60_000 });
         });
       });
     });
 
-    test('without a file system contents live in memory', { timeout: 60_000 }, async (t) => {
+    test('without a file system contents live in memory', { timeout: 180_000 }, async (t) => {
       const site = await makeSite(t, { large: false });
       const host = await origin(t, (await serve(t, site.dir)).url);
       const scripts = /^planktos(\.sw\.min\.js|\/engine\.min\.js)$/;
@@ -148,7 +157,7 @@ for (const [kind, browser] of browsers) {
       });
     });
 
-    test('after a release nothing of the old snapshot is left', { timeout: 60_000 }, async (t) => {
+    test('after a release nothing of the old snapshot is left', { timeout: 180_000 }, async (t) => {
       const site = await makeSite(t, { large: false });
       await pack(site.dir, '--inject');
       const host = await origin(t, await staticHost(t, site.dir));
@@ -173,7 +182,7 @@ for (const [kind, browser] of browsers) {
         await until('what only the old snapshot named to be gone', async () => {
           await open(who.page, `${host.url}second.html`);
           return Object.keys(await stored(who.page)).every((name) => named.has(name));
-        });
+        }, { timeoutMs: 90_000 });
         host.reset();
         await open(who.page, `${host.url}gallery.html`);
         assert.equal((await fetchIn(who.page, changed)).sha256, site.hash(changed));
