@@ -6,7 +6,7 @@
  * that answered first have the request, and leaves the worker's life cycle to the site.
  */
 import { requestPath } from '../shared/manifest.ts';
-import { patienceMs } from '../shared/policy.ts';
+import { outageMs, patienceMs } from '../shared/policy.ts';
 import { pin, tidy } from './clients.ts';
 import { summon } from './leader.ts';
 import { load, loaderHeader } from './loader.ts';
@@ -17,7 +17,7 @@ import { resource } from './resource.ts';
 import { isRuntimeScript, keepScripts, runtimeScript } from './runtime.ts';
 import { Site } from './site.ts';
 import { askManifest } from './snapshots.ts';
-import { within } from './streams.ts';
+import { hedged, within } from './streams.ts';
 
 declare const self: ServiceWorkerGlobalScope;
 
@@ -114,7 +114,14 @@ async function handle(event: FetchEvent, path: string): Promise<Response> {
   const route = opened && routeFor(opened, event, path);
   if (route) return route.handle(opened, event, path);
   if (opened && event.request.mode === 'navigate') event.waitUntil(begin(opened, event));
-  return fetch(event.request);
+  return opened ? fetch(event.request) : plainly(event, path);
+}
+
+/** What the browser itself would fetch; or, if the origin does not answer, what is stored, once that is open. */
+async function plainly(event: FetchEvent, path: string): Promise<Response> {
+  const fetched = fetch(event.request);
+  const given = async () => (await within(outageMs, opening)) && handle(event, path);
+  return (await hedged(patienceMs, [() => fetched, given])) ?? fetched;
 }
 
 self.addEventListener('message', (event) => {
