@@ -12,12 +12,12 @@ import type { Launched, Visitor } from './harness/browsers.ts';
 import { sha256 } from './harness/bytes.ts';
 import { isContent, origin, quiet } from './harness/origin.ts';
 import type { Origin } from './harness/origin.ts';
-import { connected, explained, fetchIn, holds, open, ready, stats } from './harness/page.ts';
+import { connected, explained, fetchIn, holds, open, openNewest, ready, stats } from './harness/page.ts';
 import { pack, serve, tracker } from './harness/planktos.ts';
-import { makeSite, sound } from './harness/site.ts';
+import { galleryPictures, makeSite, sound } from './harness/site.ts';
 import type { Site } from './harness/site.ts';
 import { staticHost } from './harness/static.ts';
-import { until, within } from './harness/wait.ts';
+import { until } from './harness/wait.ts';
 
 const browsers = launchAll({ after });
 
@@ -47,10 +47,10 @@ interface Tabs {
   second: Page;
 }
 
-/** A visitor with two tabs, connected to another who holds everything. */
+/** A visitor with two tabs, the first in front, connected to another who holds everything. */
 async function twoTabs(t: TestContext, browser: Launched): Promise<Tabs> {
   const site = await makeSite(t, { pictureSide: 48 });
-  const host = await origin(t, (await serve(t, site.dir, '--prefer', 'offload')).url);
+  const host = await origin(t, (await serve(t, site.dir, '--prefer', 'offload', '--prefetch', '0')).url);
   const [giver, who] = [await visitor(t, browser), await visitor(t, browser)];
   await open(giver.page, host.url);
   await open(giver.page, `${host.url}second.html`);
@@ -59,7 +59,8 @@ async function twoTabs(t: TestContext, browser: Launched): Promise<Tabs> {
   const first = who.page;
   assert.equal(await open(first, host.url), 'peers');
   await connected(first);
-  const second = await who.tab();
+  // An engine does not stay in a tab that is not looked at.
+  const second = await who.tab({ background: true });
   assert.equal(await open(second, `${host.url}second.html`), 'peers');
   await connected(second);
   assert.equal(await holder(second), await idOf(first));
@@ -67,7 +68,7 @@ async function twoTabs(t: TestContext, browser: Launched): Promise<Tabs> {
   return { site, host, who, first, second };
 }
 
-/** Begins to read the large file in a tab, by the engine, as far as its first bytes. */
+/** Begins to read the large file in a tab, as far as its first bytes. */
 async function begin(tab: Page): Promise<void> {
   const bytes = await tab.evaluate(async (url) => {
     const reader = (await fetch(url)).body!.getReader();
@@ -76,6 +77,11 @@ async function begin(tab: Page): Promise<void> {
     return value?.length ?? 0;
   }, sound);
   assert.ok(bytes > 0);
+}
+
+/** The same, by the engine. */
+async function beginByEngine(tab: Page): Promise<void> {
+  await begin(tab);
   await until('peers to give the beginning', async () => (await stats(tab)).page.peers > 0);
 }
 
@@ -93,25 +99,20 @@ const finish = (tab: Page): Promise<string> =>
 
 /**
  * Goes to another page and back, which has to be the very page that was left. Browsers drop a kept page now and then for
- * reasons of their own, such as memory: it has three tries.
+ * reasons of their own, such as memory: it has five tries.
  */
-async function leaveAndReturn(tab: Page, host: Origin, meanwhile: () => Promise<void>, tries = 3): Promise<void> {
+async function leaveAndReturn(tab: Page, host: Origin, meanwhile: () => Promise<void>): Promise<void> {
   const left = tab.url();
-  await tab.evaluate(() => {
-    // Drivers do not tell of a page that is shown again: the page tells the origin.
-    addEventListener('pageshow', ({ persisted }) => void fetch(`no/such/page?persisted=${persisted}`));
-  });
-  await tab.goto(`${host.url}gallery.html`, { waitUntil: 'load' });
-  await meanwhile();
-  await tab.evaluate(() => void setTimeout(() => history.back()));
-  await until('the driver to see the former page', async () => (await tab.evaluate(() => location.href)) === left);
-  const kept = async (): Promise<boolean> => host.requests.some(({ url }) => url.endsWith('?persisted=true'));
-  try {
-    await until('the former page to be the very one', kept, { timeoutMs: 5000 });
-  } catch (error) {
-    if (tries === 1) throw error;
-    await leaveAndReturn(tab, host, meanwhile, tries - 1);
+  for (let tries = 5; tries > 0; tries--) {
+    await tab.evaluate(() => void Reflect.set(window, 'left', true));
+    await tab.goto(`${host.url}gallery.html`, { waitUntil: 'load' });
+    await meanwhile();
+    await tab.evaluate(() => void setTimeout(() => history.back()));
+    const isBack = () => document.readyState === 'complete' && location.href;
+    await until('the driver to see the former page', async () => (await tab.evaluate(isBack)) === left);
+    if (await tab.evaluate(() => Reflect.has(window, 'left'))) return;
   }
+  assert.fail('the former page is not the very one');
 }
 
 /** What is under way in the second tab goes on, and that tab has the engine. */
@@ -123,39 +124,45 @@ async function handedOver(tabs: Tabs): Promise<void> {
 /** The second tab gets the engine, and finds peers by it. */
 async function takesOver({ second, who }: Tabs): Promise<void> {
   const own = await idOf(second);
-  await until('the second tab to run the engine', async () => (await holder(second)) === own);
+  await until('the second tab to run the engine', async () => (await holder(second)) === own, { timeoutMs: 45_000 });
   await connected(second);
   assert.deepEqual(who.errors, []);
 }
 
 for (const [kind, browser] of browsers) {
   describe(kind, () => {
-    test('the tab with the engine is closed', { timeout: 60_000 }, async (t) => {
+    test('the tab with the engine is closed', { timeout: 180_000 }, async (t) => {
       const tabs = await twoTabs(t, browser);
       await explained([tabs.who], async () => {
-        await begin(tabs.second);
+        await beginByEngine(tabs.second);
         await tabs.first.close();
         tabs.who.page = tabs.second;
         await handedOver(tabs);
       });
     });
 
-    test('the tab with the engine goes elsewhere, and comes back', { timeout: 60_000 }, async (t) => {
+    test('the tab with the engine goes elsewhere, and comes back', { timeout: 180_000 }, async (t) => {
       const tabs = await twoTabs(t, browser);
       await explained([tabs.who], async () => {
-        await begin(tabs.second);
+        await beginByEngine(tabs.second);
+        await tabs.second.evaluate(() => {
+          const { planktos } = window;
+          const look = (): void => void (planktos.connections || Reflect.set(window, 'engineGone', true));
+          planktos.addEventListener('status', look);
+        });
         await tabs.first.goto('about:blank');
         // The worker hears of it: it does not have to notice, after 8 s, that nothing comes any more.
-        const hash = await within(7_000, 'the other tab to have the rest', finish(tabs.second));
-        assert.equal(hash, tabs.site.hash(sound));
-        await takesOver(tabs);
+        const told = (): Promise<boolean> => tabs.second.evaluate(() => Reflect.has(window, 'engineGone'));
+        await until('the other tab to be told', told, { timeoutMs: 7_000 });
+        await handedOver(tabs);
+        await tabs.second.bringToFront();
         await tabs.first.goBack({ waitUntil: 'load' });
         assert.equal(await ready(tabs.first), 'peers');
         assert.equal(await holder(tabs.first), await idOf(tabs.second), 'the engine stays where it is');
       });
     });
 
-    test('a page without an engine is kept for going back', { timeout: 60_000 }, async (t) => {
+    test('a page without an engine is kept for going back', { timeout: 180_000 }, async (t) => {
       const { host, who, first, second } = await twoTabs(t, browser);
       await explained([who], async () => {
         await leaveAndReturn(second, host, () => ready(second).then(() => undefined));
@@ -165,7 +172,7 @@ for (const [kind, browser] of browsers) {
       });
     });
 
-    test('two snapshots in two tabs share one engine', { timeout: 90_000 }, async (t) => {
+    test('two snapshots in two tabs share one engine', { timeout: 240_000 }, async (t) => {
       const site = await makeSite(t, { pictureSide: 48, large: false });
       const versions = ['one', 'two'].map((text) => Buffer.from(`${text} `.repeat(50_000)));
       const trackers = (await tracker(t)).url;
@@ -181,15 +188,21 @@ for (const [kind, browser] of browsers) {
           await open(page, host.url);
           await open(page, `${host.url}second.html`);
         }
+        const size = versions[0]!.length;
+        const had = (await stats(giver.page)).origin;
+        const isKept = (count: number) => async () => (await stats(giver.page)).origin - had >= count * size;
         const late = async (tab: Page): Promise<number> => {
           const { sha256: hash } = await fetchIn(tab, 'late.bin');
           return versions.findIndex((version) => sha256(version) === hash);
         };
         assert.equal(await late(giver.page), 0);
-        await release(1);
-        const newer = [await giver.tab(), await taker.tab()] as const;
-        for (const tab of newer) await open(tab, `${host.url}gallery.html`);
+        await until('the first version to be kept', isKept(1));
+        const { snapshot } = (await release(1)) as { snapshot: string };
+        // The engines stay where they are.
+        const newer = [await giver.tab({ background: true }), await taker.tab({ background: true })] as const;
+        for (const tab of newer) await openNewest(tab, `${host.url}gallery.html`, snapshot);
         assert.equal(await late(newer[0]), 1);
+        await until('the second version to be kept', isKept(2));
         await connected(taker.page, 2); // in the swarm of each snapshot
         await quiet(host, isContent);
         host.reset();
@@ -210,7 +223,7 @@ for (const [kind, browser] of browsers) {
 describe('chrome', () => {
   const [, chrome] = browsers.find(([kind]) => kind === 'chrome')!;
 
-  test('the tab with the engine crashes', { timeout: 60_000 }, async (t) => {
+  test('the tab with the engine crashes', { timeout: 180_000 }, async (t) => {
     const tabs = await twoTabs(t, chrome);
     await explained([tabs.who], async () => {
       const session = await tabs.first.createCDPSession();
@@ -225,12 +238,13 @@ describe('chrome', () => {
     });
   });
 
-  test('the tab with the engine is frozen, and thaws', { timeout: 60_000 }, async (t) => {
+  test('the tab with the engine is frozen, and thaws', { timeout: 180_000 }, async (t) => {
     const tabs = await twoTabs(t, chrome);
     await explained([tabs.who], async () => {
-      await begin(tabs.second);
+      await beginByEngine(tabs.second);
       const session = await tabs.first.createCDPSession();
       await session.send('Page.setWebLifecycleState', { state: 'frozen' });
+      await tabs.second.bringToFront();
       tabs.who.page = tabs.second;
       await handedOver(tabs);
       await session.send('Page.setWebLifecycleState', { state: 'active' });
@@ -239,21 +253,27 @@ describe('chrome', () => {
     });
   });
 
-  test('the engine moves to the tab that is looked at', { timeout: 60_000 }, async (t) => {
+  test('the engine moves to the tab that is looked at', { timeout: 180_000 }, async (t) => {
     const tabs = await twoTabs(t, chrome);
     await explained([tabs.who], async () => {
-      await begin(tabs.second);
-      await tabs.first.bringToFront();
+      await beginByEngine(tabs.second);
       await tabs.second.bringToFront();
       await handedOver(tabs);
-      const third = await tabs.who.tab();
-      await open(third, `${tabs.host.url}gallery.html`);
-      await third.close();
-      assert.equal(await holder(tabs.first), await idOf(tabs.second), 'a short look elsewhere changes nothing');
+      // It is a short look only where this machine takes no three seconds for it.
+      for (let tries = 5, tookMs = Infinity; tookMs >= 3_000 && tries > 0; tries--) {
+        await takesOver(tabs);
+        const beganMs = performance.now();
+        await tabs.first.bringToFront();
+        await stats(tabs.first); // the worker has heard what the tab has said before
+        await tabs.second.bringToFront();
+        tookMs = performance.now() - beganMs;
+        const now = await holder(tabs.first);
+        if (tookMs < 3_000) assert.equal(now, await idOf(tabs.second), 'a short look elsewhere changes nothing');
+      }
     });
   });
 
-  test('a page with an engine is kept for going back, and goes on', { timeout: 60_000 }, async (t) => {
+  test('a page with an engine is kept for going back, and goes on', { timeout: 180_000 }, async (t) => {
     const { host, who, first, second } = await twoTabs(t, chrome);
     await explained([who], async () => {
       await second.close();
@@ -265,7 +285,7 @@ describe('chrome', () => {
   });
 
   // What the engine's worker is doing when its page is put away for going back has ended the page's process.
-  test('a page is left in the midst of a transfer, again and again', { timeout: 90_000 }, async (t) => {
+  test('a page is left in the midst of a transfer, again and again', { timeout: 240_000 }, async (t) => {
     const site = await makeSite(t, { pictureSide: 48, large: false });
     const names = Array.from({ length: 24 }, (_, i) => `noise/${i}.bin`);
     for (const name of names) await site.write(name, randomBytes(500_000));
@@ -291,16 +311,23 @@ describe('chrome', () => {
     });
   });
 
-  test('the tab with the engine hangs, and stops hanging', { timeout: 60_000 }, async (t) => {
+  test('the tab with the engine hangs, and stops hanging', { timeout: 180_000 }, async (t) => {
     const tabs = await twoTabs(t, chrome);
     await explained([tabs.who], async () => {
-      await begin(tabs.second);
+      await beginByEngine(tabs.second);
       const hung = tabs.first.evaluate(() => {
-        for (const end = performance.now() + 12_000; performance.now() < end; );
+        for (const end = performance.now() + 60_000; performance.now() < end && !document.cookie.includes('enough'); );
       });
-      // Requests are what shows that the engine does not answer.
-      await fetchIn(tabs.second, 'img/gallery-0.png');
+      // Requests are what shows that the engine does not answer, at the most every five seconds.
+      const own = await idOf(tabs.second);
+      const pictures = [...galleryPictures];
+      const isMoved = async (): Promise<boolean> => {
+        await fetchIn(tabs.second, pictures.shift() ?? galleryPictures[0]!);
+        return (await holder(tabs.second)) === own;
+      };
+      await until('the engine to move', isMoved, { timeoutMs: 45_000, everyMs: 1000 });
       await handedOver(tabs);
+      await tabs.second.evaluate(() => void (document.cookie = 'enough=1'));
       await hung;
       await connected(tabs.first);
       assert.equal(await holder(tabs.first), await idOf(tabs.second), 'the engine stays where it is');

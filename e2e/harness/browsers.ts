@@ -133,8 +133,8 @@ export interface Visitor {
   context: BrowserContext;
   /** the visitor's first tab */
   page: Page;
-  /** opens another tab, watched as the first */
-  tab(): Promise<Page>;
+  /** opens another tab, watched as the first: in front of it, which the page there is told, unless `background` */
+  tab(options?: { background: boolean }): Promise<Page>;
   /** errors that the pages had: console errors, uncaught exceptions; in order */
   errors: string[];
   /** every console line, failed request and error, for messages of failure */
@@ -186,7 +186,7 @@ export async function visitor(
   const self: Visitor = {
     context,
     page: await watch(await context.newPage()),
-    tab: async () => watch(await context.newPage()),
+    tab: async (options) => watch(await context.newPage(options)),
     errors,
     log,
     close: async () => {

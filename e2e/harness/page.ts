@@ -71,6 +71,19 @@ export async function titled(page: Page, title: string, timeoutMs = 90_000): Pro
   await until(`the page called ${title}`, async () => (await shown()) === title, { timeoutMs });
 }
 
+/** How long a navigation waits for the manifest. */
+const patienceMs = 1_200;
+
+/** Opens a page of a release that is out: anew, if that took longer than the worker waits for word of it. */
+export async function openNewest(page: Page, url: string, snapshot: string): Promise<void> {
+  for (let tries = 5; tries > 0; tries--) {
+    const beganMs = performance.now();
+    await open(page, url);
+    const isNewest = (await page.evaluate(() => window.planktos.snapshot)) === snapshot;
+    if (isNewest || performance.now() - beganMs < patienceMs) return;
+  }
+}
+
 /** Whether a service worker controls the page. */
 export function controlled(page: Page): Promise<boolean> {
   return page.evaluate(() => navigator.serviceWorker.controller !== null);
