@@ -8,7 +8,7 @@ import { after, test } from 'node:test';
 import type { Page } from 'puppeteer-core';
 import { launch, visitor } from './harness/browsers.ts';
 import { origin } from './harness/origin.ts';
-import { explained, open } from './harness/page.ts';
+import { explained, open, openNewest } from './harness/page.ts';
 import { pack } from './harness/planktos.ts';
 import { makeSite, page as pageOf } from './harness/site.ts';
 import type { Site } from './harness/site.ts';
@@ -19,7 +19,7 @@ const browser = await launch({ after }, 'chrome');
 const firefox = await launch({ after }, 'firefox');
 
 /** Packs a release: every file that the page has not asked for yet says its number. */
-async function release(site: Site, number: number): Promise<void> {
+async function release(site: Site, number: number): Promise<string> {
   await site.write('late.js', `self.late = ${number};\n`);
   await site.write('late.txt', `${number}`);
   await site.write(
@@ -27,7 +27,7 @@ async function release(site: Site, number: number): Promise<void> {
     `importScripts('late.js');
      fetch('late.txt').then((got) => got.text()).then((text) => postMessage([${number}, self.late, Number(text)]));\n`,
   );
-  await pack(site.dir, '--inject');
+  return (await pack(site.dir, '--inject'))['snapshot'] as string;
 }
 
 /**
@@ -40,7 +40,7 @@ function found(page: Page): Promise<Record<string, number[] | string>> {
     type Told = number[] | string;
     const answer = (listen: (done: (told: Told) => void) => void): Promise<Told> =>
       new Promise((done) => {
-        setTimeout(() => done('no answer'), 8000);
+        setTimeout(() => done('no answer'), 30_000);
         listen(done);
       });
     const worker = (url: string): Promise<Told> =>
@@ -72,7 +72,7 @@ function found(page: Page): Promise<Record<string, number[] | string>> {
   });
 }
 
-test('frames and workers live on the snapshot of the page that made them', { timeout: 60_000 }, async (t) => {
+test('frames and workers live on the snapshot of the page that made them', { timeout: 180_000 }, async (t) => {
   const site = await makeSite(t, { pictureSide: 48, large: false });
   await release(site, 1);
   const host = await origin(t, await staticHost(t, site.dir));
@@ -87,14 +87,13 @@ test('frames and workers live on the snapshot of the page that made them', { tim
     await open(who.page, host.url);
     await open(who.page, `${host.url}second.html`);
     assert.deepEqual(await found(who.page), of(1));
-    await release(site, 2);
+    const second = await release(site, 2);
     const tab = await who.tab();
-    await open(tab, `${host.url}gallery.html`);
+    await openNewest(tab, `${host.url}gallery.html`, second);
     assert.deepEqual(await found(tab), of(2));
     await who.page.bringToFront();
-    await open(who.page, host.url);
-    await release(site, 3);
-    await open(tab, `${host.url}gallery.html`);
+    await openNewest(who.page, host.url, second);
+    await openNewest(tab, `${host.url}gallery.html`, await release(site, 3));
     await who.page.bringToFront();
     // Nothing tells whose a blob's worker is: where two snapshots are in use it speaks to the origin, as a whole.
     const { 'blob worker': network, ...inherited } = await found(who.page);
@@ -105,7 +104,7 @@ test('frames and workers live on the snapshot of the page that made them', { tim
 });
 
 // It lists no clients while a worker waits for a script, which is when the service worker asks whose that is.
-test('in Firefox the worker of a blob has what it imports', { timeout: 60_000 }, async (t) => {
+test('in Firefox the worker of a blob has what it imports', { timeout: 180_000 }, async (t) => {
   const site = await makeSite(t, { pictureSide: 48, large: false });
   await release(site, 1);
   const host = await origin(t, await staticHost(t, site.dir));
@@ -119,7 +118,7 @@ test('in Firefox the worker of a blob has what it imports', { timeout: 60_000 },
 });
 
 for (const [kind, launched] of [['chrome', browser], ['firefox', firefox]] as const) {
-  test(`in ${kind} a page older than its worker hears of the release between`, { timeout: 60_000 }, async (t) => {
+  test(`in ${kind} a page older than its worker hears of the release between`, { timeout: 180_000 }, async (t) => {
     const site = await makeSite(t, { pictureSide: 48, large: false });
     await pack(site.dir, '--inject');
     const host = await origin(t, await staticHost(t, site.dir));
@@ -127,6 +126,8 @@ for (const [kind, launched] of [['chrome', browser], ['firefox', firefox]] as co
     await explained([who], async () => {
       host.rules = [(path) => (path === 'planktos.sw.min.js' ? { status: 404 } : undefined)];
       await who.page.goto(host.url, { waitUntil: 'load' });
+      const isRefused = (): boolean => host.count((path) => path === 'planktos.sw.min.js') > 0;
+      await until('the worker to be refused', isRefused);
       await site.write('index.html', pageOf('Front, anew', []));
       const { snapshot } = await pack(site.dir, '--inject');
       host.rules = [];
@@ -135,7 +136,7 @@ for (const [kind, launched] of [['chrome', browser], ['firefox', firefox]] as co
         await navigator.serviceWorker.register('planktos.sw.min.js');
       });
       const told = (): Promise<unknown> => who.page.evaluate(() => Reflect.get(window, 'newer'));
-      assert.equal(await until('the page to be told', told), snapshot);
+      assert.equal(await until('the page to be told', told, { timeoutMs: 45_000 }), snapshot);
       await who.page.reload({ waitUntil: 'load' });
       assert.equal(await who.page.title(), 'Front, anew');
     });

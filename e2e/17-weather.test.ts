@@ -14,6 +14,7 @@ import type { Temper } from './harness/peer.ts';
 import { pack, serve, tracker } from './harness/planktos.ts';
 import { galleryPictures, makeSite, sound } from './harness/site.ts';
 import { staticHost } from './harness/static.ts';
+import { keeps } from './harness/store.ts';
 import { manifest, swarmOf } from './harness/swarm.ts';
 import { badTracker, faults } from './harness/trackers.ts';
 import { until } from './harness/wait.ts';
@@ -50,7 +51,7 @@ for (const [kind, browser] of browsers) {
   describe(kind, () => {
     // One code in both browsers: in Firefox one peer is enough.
     for (const [temper, what, expected] of peers.filter(([each]) => kind === 'chrome' || each === 'stalls')) {
-      test(`a peer that ${what}`, { timeout: 90_000 }, async (t) => {
+      test(`a peer that ${what}`, { timeout: 180_000 }, async (t) => {
         const site = await makeSite(t);
         const host = await origin(t, (await serve(t, site.dir, '--prefer', 'offload')).url);
         const [bad, good] = [await visitor(t, chromium), await visitor(t, browser)];
@@ -60,7 +61,7 @@ for (const [kind, browser] of browsers) {
         const peer = await script(bad.page, swarm, temper);
         await explained([good, bad], async () => {
           await open(good.page, host.url);
-          await until('the two to meet', async () => (await peer.met()) > 0);
+          await until('the two to meet', async () => (await peer.met()) > 0, { timeoutMs: 45_000 });
           await open(good.page, `${host.url}gallery.html`);
           assert.deepEqual(await brokenPictures(good.page), []);
           // The page may have had its pictures before it met the peer: the sound it is asked for afterwards.
@@ -78,7 +79,7 @@ for (const [kind, browser] of browsers) {
       });
     }
 
-    test('trackers of no use: the page is right, and nobody is met', { timeout: 60_000 }, async (t) => {
+    test('trackers of no use: the page is right, and nobody is met', { timeout: 180_000 }, async (t) => {
       const site = await makeSite(t, { large: false });
       // A browser uses four trackers at most.
       const kinds = faults.filter((fault) => fault !== 'down');
@@ -96,12 +97,13 @@ for (const [kind, browser] of browsers) {
       });
     });
 
-    test('a tracker that works, among those that do not, introduces visitors', { timeout: 60_000 }, async (t) => {
+    test('a tracker that works, among those that do not, introduces visitors', { timeout: 180_000 }, async (t) => {
       const site = await makeSite(t, { large: false });
       const kinds = ['down', 'hangs', 'fails'] as const;
       const bad = await Promise.all(kinds.map((fault) => badTracker(t, fault)));
       const all = [...bad.map(({ url }) => url), (await tracker(t)).url];
-      await pack(site.dir, '--inject', '--prefer', 'offload', ...all.flatMap((url) => ['--tracker', url]));
+      const options = ['--inject', '--prefer', 'offload', '--prefetch', '0'];
+      await pack(site.dir, ...options, ...all.flatMap((url) => ['--tracker', url]));
       const host = await origin(t, await staticHost(t, site.dir));
       const needed = galleryPictures.reduce((total, path) => total + site.size(path), 0);
       const [giver, taker] = [await visitor(t, browser), await visitor(t, browser)];
@@ -109,6 +111,7 @@ for (const [kind, browser] of browsers) {
         await open(giver.page, host.url);
         await open(giver.page, `${host.url}gallery.html`);
         assert.deepEqual(await brokenPictures(giver.page), []);
+        await keeps(giver.page, host.url, galleryPictures);
         await open(taker.page, host.url);
         await Promise.all([connected(giver.page), connected(taker.page)]);
         for (const path of galleryPictures)
@@ -118,7 +121,7 @@ for (const [kind, browser] of browsers) {
       });
     });
 
-    test('a web seed that fails as web seeds can: whole files and ranges', { timeout: 120_000 }, async (t) => {
+    test('a web seed that fails as web seeds can: whole files and ranges', { timeout: 240_000 }, async (t) => {
       const site = await makeSite(t, { pictureSide: 48, large: false });
       // Files of their own, since a web seed that fails for a content is not asked for it again.
       const fileOf = (name: string, asked: 'part' | 'whole'): string => `media/${name}-${asked}.bin`;
@@ -164,7 +167,7 @@ for (const [kind, browser] of browsers) {
       });
     });
 
-    test('a path that fails while the origin is up: its copy, while that does not', { timeout: 60_000 }, async (t) => {
+    test('a path that fails while the origin is up: its copy, while that does not', { timeout: 180_000 }, async (t) => {
       const site = await makeSite(t, { pictureSide: 96, large: false });
       const host = await origin(t, (await serve(t, site.dir)).url);
       const who = await visitor(t, browser);
@@ -185,7 +188,7 @@ for (const [kind, browser] of browsers) {
 
     test(
       "paths that have another version already: the page's own, or what plain HTTP gives",
-      { timeout: 60_000 },
+      { timeout: 180_000 },
       async (t) => {
         const site = await makeSite(t, { pictureSide: 96, large: false });
         const host = await origin(t, (await serve(t, site.dir)).url);

@@ -52,7 +52,7 @@ for (const kind of kinds) {
   describe(kind, () => {
     const browser = launch({ after }, kind, { prefs });
 
-    test('a full browser shows pages, and keeps what there is room for', { timeout: 90_000 }, async (t) => {
+    test('a full browser shows pages, and keeps what there is room for', { timeout: 180_000 }, async (t) => {
       const site = await makeSite(t, { large: false });
       await site.write(long, wav('long', 136)); // 12 MB: more than a quarter of the room
       const host = await origin(t, (await serve(t, site.dir, '--prefer', 'offload')).url);
@@ -82,7 +82,7 @@ for (const kind of kinds) {
           const paths = await storedPaths(full.page, site, host.url);
           return galleryPictures.every((path) => paths.includes(path));
         };
-        await until('the gallery to be kept', isKept);
+        await until('the gallery to be kept', isKept, { timeoutMs: 45_000 });
         assert.deepEqual(full.errors, []);
       });
     });

@@ -35,11 +35,11 @@ for (const [giving, taking] of [
   ['the page', 'a worker'],
   ['the page', 'the page'],
 ] as [Place, Place][]) {
-  test(`from a core in ${giving} to one in ${taking}`, { timeout: 90_000 }, async (t) => {
+  test(`from a core in ${giving} to one in ${taking}`, { timeout: 180_000 }, async (t) => {
     const site = await makeSite(t, { large: false });
     const csp = `<meta http-equiv="Content-Security-Policy" content="worker-src 'none'">`;
     await site.write('noworker.html', page('No worker', []).replace('<title>', `${csp}\n<title>`));
-    const host = await origin(t, (await serve(t, site.dir, '--prefer', 'offload')).url);
+    const host = await origin(t, (await serve(t, site.dir, '--prefer', 'offload', '--prefetch', '0')).url);
     const needed = galleryPictures.reduce((total, path) => total + site.size(path), 0);
     const giver = await visitor(t, browser);
     const taker = await visitor(t, browser);
@@ -64,7 +64,7 @@ for (const [giving, taking] of [
   });
 }
 
-test('each page of a visit connects anew, to the peers of the last one first', { timeout: 120_000 }, async (t) => {
+test('each page of a visit connects anew, to the peers of the last one first', { timeout: 240_000 }, async (t) => {
   const site = await makeSite(t, { large: false });
   const host = await origin(t, (await serve(t, site.dir)).url);
   const there = await visitor(t, browser);

@@ -52,7 +52,7 @@ async function seed(t: TestContext, url: string, dir: string): Promise<Running> 
 
 for (const [kind, browser] of browsers) {
   describe(kind, () => {
-    test('a visitor has from the seeder what the host refuses', { timeout: 90_000 }, async (t) => {
+    test('a visitor has from the seeder what the host refuses', { timeout: 180_000 }, async (t) => {
       const { site, host } = await packed(t);
       await seed(t, host.url, await temporaryFolder(t, 'seeder'));
       const who = await visitor(t, browser);
@@ -72,7 +72,7 @@ for (const [kind, browser] of browsers) {
       });
     });
 
-    test('the host is gone: a seeder that was restarted serves an unvisited page', { timeout: 90_000 }, async (t) => {
+    test('the host is gone: a seeder that was restarted serves an unvisited page', { timeout: 180_000 }, async (t) => {
       const { site, host } = await packed(t);
       const dir = await temporaryFolder(t, 'seeder');
       assert.equal(await (await seed(t, host.url, dir)).stop(), 0);
@@ -94,7 +94,7 @@ for (const [kind, browser] of browsers) {
       });
     });
 
-    test('a mirror serves a new visitor while the host is gone', { timeout: 90_000 }, async (t) => {
+    test('a mirror serves a new visitor while the host is gone', { timeout: 180_000 }, async (t) => {
       const { site, host } = await packed(t);
       const dir = await temporaryFolder(t, 'mirror');
       const mirror = start(t, await binary(), ['mirror', host.url, '--dir', dir, '--addr', '127.0.0.1:0']);
@@ -112,7 +112,7 @@ for (const [kind, browser] of browsers) {
       });
     });
 
-    test("a site that disables Planktos: it leaves its mirror's visitors too", { timeout: 90_000 }, async (t) => {
+    test("a site that disables Planktos: it leaves its mirror's visitors too", { timeout: 180_000 }, async (t) => {
       const { site, host } = await packed(t);
       const args = ['--dir', await temporaryFolder(t, 'mirror'), '--addr', '127.0.0.1:0', '--check', '300ms'];
       const mirror = start(t, await binary(), ['mirror', host.url, ...args]);
@@ -149,7 +149,7 @@ async function packedHash({ dir }: Site, path: string): Promise<string> {
   return sha256(await readFile(join(dir, path)));
 }
 
-test('WebTorrent downloads everything from the seeder, and seeds it to get', { timeout: 120_000 }, async (t) => {
+test('WebTorrent downloads everything from the seeder, and seeds it to get', { timeout: 240_000 }, async (t) => {
   const { site, host, tracker } = await packed(t);
   const { torrent, names } = await torrentOf(host.url);
   const seeder = await seed(t, host.url, await temporaryFolder(t, 'seeder'));

@@ -54,13 +54,13 @@ async function opened(t: TestContext, browser: Launched, ...args: string[]) {
   const who = await visitor(t, browser);
   await open(who.page, host.url);
   assert.equal(await who.page.evaluate(() => window.planktos.snapshot), first);
-  await until('the page to meet the tracker', () => meeting.sockets > 0);
+  await until('the page to meet the tracker', () => meeting.sockets > 0, { timeoutMs: 45_000 });
   return { site, host, who, release, publish, updated: await watch(who.page) };
 }
 
 for (const [kind, browser] of browsers) {
   describe(kind, () => {
-    test('planktos publish has an open page told of a release', { timeout: 90_000 }, async (t) => {
+    test('planktos publish has an open page told of a release', { timeout: 180_000 }, async (t) => {
       const { host, who, release, publish, updated } = await opened(t, browser);
       await explained([who], async () => {
         const second = await release(2);
@@ -69,8 +69,9 @@ for (const [kind, browser] of browsers) {
         const done = await publish();
         assert.deepEqual([done['snapshot'], done['signed'], done['superseded']], [second, false, 1]);
         await until('the page to be told', async () => (await updated()) === second);
-        // Browsers look for a newer worker when it pleases them.
-        const asked = host.requests.map(({ path }) => path).filter((path) => path !== 'planktos.sw.min.js');
+        // Browsers look for a newer worker, and for an icon, when it pleases them.
+        const own = ['planktos.sw.min.js', 'favicon.ico'];
+        const asked = host.requests.map(({ path }) => path).filter((path) => !own.includes(path));
         assert.deepEqual(asked, ['planktos/manifest.json'], 'the origin is asked once, and for nothing else');
         assert.equal(await who.page.evaluate(() => performance.getEntriesByType('navigation').length), 1);
       });
@@ -88,7 +89,7 @@ for (const [kind, browser] of browsers) {
       });
     });
 
-    test('a signed disable while the origin is gone: nothing of the site is kept', { timeout: 90_000 }, async (t) => {
+    test('a signed disable while the origin is gone: nothing of the site is kept', { timeout: 180_000 }, async (t) => {
       const key = join(await temporaryFolder(t), 'site.key');
       await check(await binary(), ['keygen', key]);
       const { site, host, who, publish } = await opened(t, browser, '--sign', key);
@@ -105,14 +106,14 @@ for (const [kind, browser] of browsers) {
       });
     });
 
-    test('planktos serve notices a release by itself', { timeout: 90_000 }, async (t) => {
+    test('planktos serve notices a release by itself', { timeout: 180_000 }, async (t) => {
       const site = await makeSite(t, { pictureSide: 48, large: false });
       const host = await origin(t, (await serve(t, site.dir)).url);
       const who = await visitor(t, browser);
       await explained([who], async () => {
         await open(who.page, host.url);
         const updated = await watch(who.page);
-        await until('the page to meet the tracker', () => host.sockets > 0);
+        await until('the page to meet the tracker', () => host.sockets > 0, { timeoutMs: 45_000 });
         await write(site, 2);
         await until('the page to be told', async () => (await updated()) !== undefined);
       });

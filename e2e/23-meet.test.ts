@@ -4,7 +4,7 @@
  */
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
-import { countSpares, hosted, leaveOneRope, roped, trio } from './harness/alone.ts';
+import { hosted, leaveOneRope, roped, trio } from './harness/alone.ts';
 import { kinds, launch, visitor } from './harness/browsers.ts';
 import type { Kind } from './harness/browsers.ts';
 import { temporaryFolder } from './harness/cleanup.ts';
@@ -29,7 +29,7 @@ const browsers: Record<Kind, typeof chrome> = { chrome, firefox: await launch({ 
 const picture = galleryPictures[0]!;
 
 for (const third of kinds) {
-  test(`origin and tracker die: a third peer (${third}) is met through the second`, { timeout: 90_000 }, async (t) => {
+  test(`origin and tracker die: a third peer (${third}) is met through the second`, { timeout: 180_000 }, async (t) => {
     const { site, visitors } = await trio(t, [chrome, chrome, browsers[third]]);
     const [a, b, c] = visitors;
     await explained(visitors, async () => {
@@ -38,12 +38,14 @@ for (const third of kinds) {
       await connected(a.page, 2);
       await b.close();
       assert.equal((await fetchIn(a.page, picture)).sha256, site.hash(picture));
-      assert.equal(await connections(c.page), 1);
+      // Who is gone without a word is noticed in a while.
+      const isOne = async (): Promise<boolean> => (await connections(c.page)) === 1;
+      await until('the third to be connected to the first alone', isOne, { timeoutMs: 60_000 });
     });
   });
 }
 
-test('origin and tracker die: a page goes back by one way, and is introduced', { timeout: 90_000 }, async (t) => {
+test('origin and tracker die: a page goes back by one way, and is introduced', { timeout: 180_000 }, async (t) => {
   const { site, visitors } = await trio(t, [chrome, chrome, chrome]);
   const [{ page }] = visitors;
   await explained(visitors, async () => {
@@ -56,11 +58,10 @@ test('origin and tracker die: a page goes back by one way, and is introduced', {
 });
 
 for (const kind of kinds) {
-  test(`origin and tracker die: a page never seen (${kind}) comes from a peer`, { timeout: 90_000 }, async (t) => {
+  test(`origin and tracker die: a page never seen (${kind}) comes from a peer`, { timeout: 180_000 }, async (t) => {
     const { site, hosts } = await hosted(t, 2);
     const [hostA, hostB] = hosts as [Origin, Origin];
     const [giver, who] = [await visitor(t, chrome), await visitor(t, browsers[kind])];
-    await countSpares(who.page);
     await explained([giver, who], async () => {
       await open(giver.page, hostB.url);
       await open(giver.page, `${hostB.url}gallery.html`);
@@ -78,11 +79,10 @@ for (const kind of kinds) {
   });
 }
 
-test('origin and tracker die, and a page crashes: it finds its way back', { timeout: 90_000 }, async (t) => {
+test('origin and tracker die, and a page crashes: it finds its way back', { timeout: 180_000 }, async (t) => {
   const { site, hosts } = await hosted(t, 2);
   const [hostA, hostB] = hosts as [Origin, Origin];
   const [a, b] = [await visitor(t, chrome), await visitor(t, chrome)];
-  await countSpares(a.page);
   await explained([a, b], async () => {
     await open(b.page, hostB.url);
     assert.equal((await fetchIn(b.page, picture)).sha256, site.hash(picture));
@@ -90,8 +90,6 @@ test('origin and tracker die, and a page crashes: it finds its way back', { time
     await Promise.all([connected(a.page), connected(b.page)]);
     await Promise.all([hostA.stop(), hostB.stop()]);
     await roped(a.page, 1);
-    const known = (): Promise<boolean> => a.page.evaluate(() => JSON.stringify({ ...sessionStorage }).includes('a=ice-pwd:'));
-    await until('the next page to know of it', known);
     const crashed = new Promise((resolve) => a.page.once('error', resolve));
     const session = await a.page.createCDPSession();
     session.send('Page.crash').catch(() => undefined); // there is nobody left to answer
@@ -103,7 +101,7 @@ test('origin and tracker die, and a page crashes: it finds its way back', { time
   });
 });
 
-test('origin and tracker die: a page, in firefox, finds its way back to a seeder', { timeout: 90_000 }, async (t) => {
+test('origin and tracker die: a page, in firefox, finds its way back to a seeder', { timeout: 180_000 }, async (t) => {
   const site = await makeSite(t, { large: false });
   const introducer = await tracker(t);
   await pack(site.dir, '--inject', '--prefetch', '0', '--tracker', introducer.url);
@@ -111,7 +109,6 @@ test('origin and tracker die: a page, in firefox, finds its way back to a seeder
   const seeder = start(t, await binary(), ['seed', host.url, '--dir', await temporaryFolder(t, 'seeder')]);
   await seeder.line((line) => line.startsWith('seeding '));
   const who = await visitor(t, browsers.firefox);
-  await countSpares(who.page);
   await explained([who], async () => {
     await open(who.page, host.url);
     await connected(who.page);
@@ -124,7 +121,7 @@ test('origin and tracker die: a page, in firefox, finds its way back to a seeder
   });
 });
 
-test('origin and tracker die: a page is reloaded while another tab has the engine', { timeout: 60_000 }, async (t) => {
+test('origin and tracker die: a page is reloaded while another tab has the engine', { timeout: 180_000 }, async (t) => {
   const { site, hosts } = await hosted(t, 1);
   const [host] = hosts as [Origin];
   const [giver, who] = [await visitor(t, chrome), await visitor(t, chrome)];
@@ -133,7 +130,8 @@ test('origin and tracker die: a page is reloaded while another tab has the engin
     assert.equal((await fetchIn(giver.page, picture)).sha256, site.hash(picture));
     await open(who.page, host.url);
     await connected(who.page);
-    const second = await who.tab();
+    // An engine does not stay in a tab that is not looked at.
+    const second = await who.tab({ background: true });
     await open(second, host.url);
     await connected(second);
     await host.stop();

@@ -10,7 +10,7 @@ import { after, test } from 'node:test';
 import { launchAll, visitor } from './harness/browsers.ts';
 import { temporaryFolder } from './harness/cleanup.ts';
 import { origin } from './harness/origin.ts';
-import { connected, explained, kept, open } from './harness/page.ts';
+import { connected, explained, kept, open, titled } from './harness/page.ts';
 import { binary, pack, tracker } from './harness/planktos.ts';
 import { check, start } from './harness/process.ts';
 import { makeSite, page as pageOf } from './harness/site.ts';
@@ -20,7 +20,7 @@ import { until } from './harness/wait.ts';
 const browsers = new Map(launchAll({ after }));
 
 for (const [kind, browser] of browsers) {
-  test(`${kind}: peers hand on a signed release, and no forged one`, { timeout: 90_000 }, async (t) => {
+  test(`${kind}: peers hand on a signed release, and no forged one`, { timeout: 180_000 }, async (t) => {
     const site = await makeSite(t, { pictureSide: 48, large: false });
     const folder = await temporaryFolder(t);
     const program = await binary();
@@ -68,12 +68,12 @@ for (const [kind, browser] of browsers) {
 
       // The loader page comes first, and reloads itself once it has the document.
       await who.page.goto(`${host.url}second.html`, { waitUntil: 'domcontentloaded' });
-      await who.page.waitForFunction(() => document.title === 'Second, signed', { polling: 100, timeout: 45_000 });
+      await titled(who.page, 'Second, signed');
       assert.equal(await who.page.evaluate(() => window.planktos.ready.then(() => window.planktos.snapshot)), second);
     });
   });
 
-  test(`${kind}: a peer hands on that Planktos is disabled, and nothing is kept`, { timeout: 90_000 }, async (t) => {
+  test(`${kind}: a peer hands on that Planktos is disabled, and nothing is kept`, { timeout: 180_000 }, async (t) => {
     const site = await makeSite(t, { pictureSide: 48, large: false });
     const key = join(await temporaryFolder(t), 'site.key');
     const program = await binary();

@@ -16,8 +16,6 @@ import { until } from './wait.ts';
 
 declare global {
   interface Window {
-    /** answers that the page has made */
-    spares?: number;
     /** ways back that the page before had left it */
     ropes?: number;
   }
@@ -30,22 +28,11 @@ export async function hosted(scope: Scope, count: number): Promise<{ site: Site;
   return { site, hosts: await Promise.all(Array.from({ length: count }, () => origin(scope, served.url))) };
 }
 
-/** Counts `spares`: what a page answers and does not apply is a way back for the next one. */
-export async function countSpares(page: Page): Promise<void> {
-  await page.evaluateOnNewDocument(() => {
-    const { createAnswer } = RTCPeerConnection.prototype as { createAnswer(): Promise<RTCSessionDescriptionInit> };
-    const counting = async function (this: RTCPeerConnection): Promise<RTCSessionDescriptionInit> {
-      const answer = await createAnswer.call(this);
-      window.spares = (window.spares ?? 0) + 1;
-      return answer;
-    };
-    Object.assign(RTCPeerConnection.prototype, { createAnswer: counting });
-  });
-}
-
-/** Waits until the page has so many ways back for the next one. */
+/** Waits until the page has left so many ways back to the next one. */
 export async function roped(page: Page, count: number): Promise<void> {
-  await until(`${count} ways back to be given`, () => page.evaluate((least) => window.spares! >= least, count));
+  const left = (): number =>
+    Object.values(sessionStorage).flatMap((text) => (JSON.parse(text) as { ropes?: unknown[] }).ropes ?? []).length;
+  await until(`${count} ways back to be left`, async () => (await page.evaluate(left)) >= count, { timeoutMs: 45_000 });
 }
 
 /** Has the page's next ones find one way back, of those that they were left, which are counted in `ropes`. */
@@ -74,7 +61,6 @@ export async function trio(
   const a = await visitor(scope, browsers[0]);
   const b = await visitor(scope, browsers[1]);
   const c = await visitor(scope, browsers[2]);
-  await countSpares(a.page);
   await explained([a, b, c], async () => {
     await open(b.page, hostB.url);
     await open(a.page, hostA.url);
