@@ -214,22 +214,20 @@ func (s *Store) Path(id ID) string { return contentName(id) }
 func (s *Store) Shrink(limit int64, keep func(ID) bool) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	begun := map[ID]bool{}
+	begun, sizes := map[ID]bool{}, map[ID]int64{} // of all that is there of a content, which goes at once
+	for id := range s.complete {
+		sizes[id] = id.Size
+	}
 	for _, part := range s.parts {
 		begun[part.id] = begun[part.id] || part.begun
+		sizes[part.id] += part.id.Size
 	}
 	left, gone := s.used, map[ID]bool{}
-	remove := func(id ID) {
+	for id, size := range sizes {
 		if left > limit && !begun[id] && !keep(id) {
 			gone[id] = true
-			left -= id.Size
+			left -= size
 		}
-	}
-	for id := range s.complete {
-		remove(id)
-	}
-	for _, part := range s.parts {
-		remove(part.id)
 	}
 	if len(gone) == 0 {
 		return nil

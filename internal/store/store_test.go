@@ -269,6 +269,41 @@ func TestShrink(t *testing.T) {
 	}
 }
 
+// What is whole and was begun with pieces of another length goes at once, and nothing goes for it a second time.
+func TestShrinkWholeAndBegun(t *testing.T) {
+	for range 20 { // which goes first is chance
+		dir := t.TempDir()
+		s := open(t, dir, 0)
+		data, id, layer := content(t, pieceLength)
+		h := merkle.NewHasher(merkle.BlockSize)
+		h.Write(data)
+		_, small := h.Sum()
+		part, err := s.Begin(id, merkle.BlockSize, small)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := part.Write(0, data[:merkle.BlockSize]); err != nil {
+			t.Fatal(err)
+		}
+		put(t, s, data, id, layer)
+		data, other, layer := content(t, 2*pieceLength)
+		put(t, s, data, other, layer)
+		s.Close()
+
+		s = open(t, dir, 0)
+		if used := s.Used(); used != 4*pieceLength {
+			t.Fatalf("%d bytes are used", used)
+		}
+		if err := s.Shrink(2*pieceLength, func(ID) bool { return false }); err != nil {
+			t.Fatal(err)
+		}
+		if s.Used() != 2*pieceLength || s.Holds(id, merkle.BlockSize) == s.Has(other) {
+			t.Fatalf("%d bytes are left", s.Used())
+		}
+		s.Close()
+	}
+}
+
 func TestCheck(t *testing.T) {
 	dir := t.TempDir()
 	good, goodID, goodLayer := content(t, 3*pieceLength)
