@@ -75,7 +75,8 @@ func (c *mirrorCommand) Run(p *program) error {
 	joined := make(chan struct{})
 	known := sync.OnceFunc(func() { close(joined) })
 	f := &seeder.Follower{
-		Node: node, URL: site.Root(), Source: site, Store: contents, Interval: c.Check, Logger: p.logger(),
+		Node: node, URL: site.Root(), Source: site, Store: contents, Unshared: true, Interval: c.Check,
+		Logger:    p.logger(),
 		Completed: func(s *seeder.Snapshot) { p.note("all of %s is here, snapshot %.12s", site.Root(), s.Root.Snapshot) },
 	}
 	f.Joined = func(s *seeder.Snapshot, _ []string) {

@@ -58,6 +58,9 @@ type Follower struct {
 	Key ed25519.PublicKey
 	// KeyOnly has Source believed no more than a peer is: only what Key has signed, and nothing older than what is known.
 	KeyOnly bool
+	// Unshared has releases followed by which nobody is to share, too: they come from web seeds alone, and no peer is met.
+	// If false, one has the site's swarms left, and ends Run where that is how the site begins.
+	Unshared bool
 	// Limit is how many bytes of contents are kept at most. If zero, all.
 	Limit int64
 	// Interval is how often the manifest is looked at, and more often when trackers tell of a release. If zero,
@@ -224,7 +227,8 @@ func (f *Follower) takeHanded(ctx context.Context, root []byte) {
 // take joins the snapshot of a manifest, and leaves those that it supersedes.
 func (f *Follower) take(ctx context.Context, document []byte) error {
 	root, err := Parse(document, f.Source.Where(release.ManifestFile))
-	if err == nil && root.Policy.Mode == "off" {
+	off := err == nil && root.Policy.Mode == "off"
+	if off && !f.Unshared {
 		err = fmt.Errorf("%s: %w", f.Source.Where(release.ManifestFile), ErrOff)
 	}
 	if isWithdrawn(err) {
@@ -238,6 +242,10 @@ func (f *Follower) take(ctx context.Context, document []byte) error {
 		if bad, err = f.takeFolder(ctx); err != nil {
 			return err
 		}
+	}
+	if off && f.current != nil { // at once, though not all of the release may be there yet
+		f.depart(ctx, document)
+		f.document = nil // so that this is tried again, and the one before taken up if it is shown again
 	}
 	same := func(s *Snapshot) bool { return s != nil && s.Root.Torrent.InfoHash == root.Torrent.InfoHash }
 	switch {

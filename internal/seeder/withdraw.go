@@ -21,14 +21,12 @@ func isWithdrawn(err error) bool {
 func (f *Follower) withdraw(ctx context.Context, document []byte, why error) error {
 	first := f.document == nil
 	disabled := errors.Is(why, manifest.ErrDisabled)
-	f.document = document
 	f.raise(document)
 	f.keep(document)
 	if first && (!disabled || f.Disabled == nil) {
 		return why
 	}
-	f.sayGoodbye(ctx)
-	f.leave()
+	f.depart(ctx, document)
 	if !disabled {
 		f.log.Warn("the site's policy is now that nobody shares: left its swarms")
 		return nil
@@ -38,6 +36,13 @@ func (f *Follower) withdraw(ctx context.Context, document []byte, why error) err
 		f.Disabled(document)
 	}
 	return nil
+}
+
+// depart leaves the site's swarms because of a manifest.
+func (f *Follower) depart(ctx context.Context, document []byte) {
+	f.document = document
+	f.sayGoodbye(ctx)
+	f.leave()
 }
 
 // sayGoodbye hands peers the manifest that has us leave, if it is signed: they may not hear of it from anybody else.
