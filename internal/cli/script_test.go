@@ -80,7 +80,7 @@ func send(ts *testscript.TestScript, neg bool, args []string) {
 		request.Header.Set(name, value)
 	}
 	client := &http.Client{
-		Timeout:       10 * time.Second,
+		Timeout:       time.Minute,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 	response, err := client.Do(request)
@@ -100,7 +100,7 @@ func send(ts *testscript.TestScript, neg bool, args []string) {
 
 // waitFor gives the content of a file that a server writes once it answers.
 func waitFor(ts *testscript.TestScript, name string) string {
-	deadline := time.After(20 * time.Second)
+	deadline := time.After(time.Minute)
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
 	for {
@@ -145,7 +145,7 @@ func await(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 1 {
 		ts.Fatalf("usage: await FILE")
 	}
-	deadline := time.After(30 * time.Second)
+	deadline := time.After(time.Minute)
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
 	for {
