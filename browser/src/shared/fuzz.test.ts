@@ -329,8 +329,17 @@ function sound(root: Root): void {
     else assert.ok(shardFor(root, name) === row, name);
   }
   for (const [pattern] of root.headers) for (const header of headersFor(root, pattern)) new Headers([header]);
-  assert.deepEqual(parseRoot(JSON.stringify(root)), root);
+  // By its text: a zero may be written with a minus, which JSON does not keep.
+  assert.equal(JSON.stringify(parseRoot(JSON.stringify(root))), JSON.stringify(root));
 }
+
+test('manifest: a zero with a minus is a zero', () => {
+  for (const { manifest } of valid) {
+    const altered = manifest.replace(/,0\]/, ',-0]');
+    if (altered !== manifest) return sound(parseRoot(altered));
+  }
+  assert.fail('no manifest has a row that begins at piece 0');
+});
 
 fuzz('manifest: an altered one is sound, or refused whole', 5000, (random) => {
   const source = random.pick(valid).manifest;
