@@ -40,10 +40,10 @@ test('every shell block of the README is tested here', () => {
   for (const block of tested) assert.ok(blocks.includes(block), `the README no longer says: ${block}`);
 });
 
-test('go run ./cmd/planktos demo', { timeout: 240_000 }, async (t) => {
+test('go run ./cmd/planktos demo', { timeout: 480_000 }, async (t) => {
   const { DISPLAY: _, WAYLAND_DISPLAY: __, ...env } = process.env; // no screen: the demo prints its URL
   const demo = start(t, 'bash', ['-c', 'exec go run ./cmd/planktos demo'], { cwd: root, env });
-  const line = await demo.line((each) => each.includes('http://'), 180_000);
+  const line = await demo.line((each) => each.includes('http://'), 240_000);
   const url = /http:\/\/[^\s]+/.exec(line)![0];
   const who = await visitor(t, browser);
   await explained([who], async () => {
@@ -57,7 +57,7 @@ test('go run ./cmd/planktos demo', { timeout: 240_000 }, async (t) => {
         const totals = await Promise.all(frames.map((frame) => frame.evaluate(() => window.planktos.stats())));
         return totals.length === 8 && totals.every(({ origin, peers }) => origin + peers > pictures) && totals;
       },
-      { timeoutMs: 60_000, everyMs: 200 },
+      { timeoutMs: 120_000, everyMs: 200 },
     );
     const needed = visits.reduce((total, { origin, peers }) => total + origin + peers, 0);
     const { originBytes } = (await (await fetch(new URL('api/state', url))).json()) as { originBytes: number };
@@ -72,22 +72,23 @@ test('go run ./cmd/planktos demo', { timeout: 240_000 }, async (t) => {
     const { page } = who;
     const frames = (): number => page.frames().length - 1;
     await page.click('#add');
-    await until('a ninth visitor', async () => frames() === 9);
+    await until('a ninth visitor', () => frames() === 9, { timeoutMs: 45_000 });
     await page.click('.visitor:first-child .remove');
-    await until('one visitor less', async () => frames() === 8);
+    await until('one visitor less', () => frames() === 8, { timeoutMs: 45_000 });
     const second = page.frames()[1]!;
     const port = new URL(second.url()).port;
     await page.click('.visitor:first-child .clear');
-    await until('the first visitor to load everything anew', async () => {
+    const anew = async (): Promise<boolean> => {
       const frame = page.frames().find((each) => new URL(each.url()).port === port);
       const totals = await frame?.evaluate(() => window.planktos.stats()).catch(() => undefined);
       return totals !== undefined && totals.store < 100_000 && totals.origin + totals.peers > pictures;
-    });
+    };
+    await until('the first visitor to load everything anew', anew, { timeoutMs: 60_000 });
     assert.deepEqual(who.errors, []);
   });
 });
 
-test('planktos serve ./site', { timeout: 60_000 }, async (t) => {
+test('planktos serve ./site', { timeout: 120_000 }, async (t) => {
   const { options } = await newcomer(t);
   const server = start(t, 'bash', ['-c', 'exec planktos serve ./site'], options);
   const line = await server.line((each) => each.includes('http://'));
@@ -100,7 +101,7 @@ test('planktos serve ./site', { timeout: 60_000 }, async (t) => {
   assert.equal(await server.stop(), 0, server.output());
 });
 
-test('the quick start: pack a folder, upload it anywhere', { timeout: 90_000 }, async (t) => {
+test('the quick start: pack a folder, upload it anywhere', { timeout: 180_000 }, async (t) => {
   const { home, options } = await newcomer(t);
   const said = await check('bash', ['-euc', quickStart], options);
   assert.match(

@@ -19,7 +19,7 @@ const look = `
 
 test(
   'WebKit loads every page as over plain HTTP',
-  { timeout: 120_000, skip: webKitUnavailable() ?? false },
+  { timeout: 300_000, skip: webKitUnavailable() ?? false },
   async (t) => {
     const site = await makeSite(t, { pictureSide: 64, large: false });
     const host = await origin(t, (await serve(t, site.dir)).url);
@@ -27,10 +27,11 @@ test(
     for (const path of ['', 'gallery.html', 'odd.html', 'sub/', 'gallery.html']) {
       await browser.goto(host.url + path);
       // The driver may say that a page is loaded while its modules are still to run.
-      const seen = await until(`the scripts of /${path} to have run`, async () => {
+      const whole = async (): Promise<unknown> => {
         const now = await browser.evaluate(look);
         return Object.keys((now as { runs?: object }).runs ?? {}).length === scripts.length && now;
-      });
+      };
+      const seen = await until(`the scripts of /${path} to have run`, whole, { timeoutMs: 45_000 });
       const { mode, runs, broken } = seen as { mode: string; runs: object; broken: string[] };
       assert.ok(mode === 'http' || mode === 'worker', JSON.stringify(seen));
       assert.deepEqual(runs, once, path);
