@@ -13,6 +13,8 @@ import { binary, pack, serve } from './harness/planktos.ts';
 import { check } from './harness/process.ts';
 import { frontPictures, galleryPictures, makeSite, scripts } from './harness/site.ts';
 import { staticHost } from './harness/static.ts';
+import { keeps } from './harness/store.ts';
+import { atTracker } from './harness/swarm.ts';
 import { until } from './harness/wait.ts';
 
 const browsers = launchAll({ after });
@@ -34,7 +36,7 @@ async function watchConnections(page: Page): Promise<() => Promise<number>> {
 
 for (const [kind, browser] of browsers) {
   describe(kind, () => {
-    test('mode ask: no connection before the visitor agrees', { timeout: 90_000 }, async (t) => {
+    test('mode ask: no connection before the visitor agrees', { timeout: 240_000 }, async (t) => {
       const site = await makeSite(t, { large: false });
       const host = await origin(t, (await serve(t, site.dir, '--mode', 'ask')).url);
       const [first, second] = [await visitor(t, browser), await visitor(t, browser)];
@@ -65,7 +67,7 @@ for (const [kind, browser] of browsers) {
       });
     });
 
-    test('mode off: the worker serves, nobody shares', { timeout: 60_000 }, async (t) => {
+    test('mode off: the worker serves, nobody shares', { timeout: 150_000 }, async (t) => {
       const site = await makeSite(t, { large: false });
       const host = await origin(t, (await serve(t, site.dir, '--mode', 'off')).url);
       const who = await visitor(t, browser);
@@ -81,7 +83,7 @@ for (const [kind, browser] of browsers) {
       });
     });
 
-    test('Global Privacy Control means no sharing', { timeout: 60_000 }, async (t) => {
+    test('Global Privacy Control means no sharing', { timeout: 150_000 }, async (t) => {
       const site = await makeSite(t, { large: false });
       const host = await origin(t, (await serve(t, site.dir)).url);
       const who = await visitor(t, browser);
@@ -101,15 +103,21 @@ for (const [kind, browser] of browsers) {
       });
     });
 
-    test('alone, a visitor makes no peer connection', { timeout: 60_000 }, async (t) => {
+    test('alone, a visitor makes no peer connection', { timeout: 150_000 }, async (t) => {
       const site = await makeSite(t, { large: false });
-      const host = await origin(t, (await serve(t, site.dir)).url);
+      const { url } = await serve(t, site.dir);
+      const host = await origin(t, url);
       const who = await visitor(t, browser);
       const made = await watchConnections(who.page);
       await explained([who], async () => {
         await open(who.page, host.url);
+        await atTracker(who.page, url, 1);
+        assert.equal(await made(), 0);
+        // The tracker may hear of the next page before it hears that this one has been left.
+        await who.page.goto(`${await staticHost(t, site.dir)}css/empty.css`);
+        await atTracker(who.page, url, 0);
         await open(who.page, `${host.url}gallery.html`);
-        await until('the tracker to be asked', () => host.sockets > 0);
+        await atTracker(who.page, url, 1);
         await holds(
           who.page,
           galleryPictures.reduce((total, path) => total + site.size(path), 0),
@@ -118,7 +126,7 @@ for (const [kind, browser] of browsers) {
       });
     });
 
-    test('?planktos=off opens any page without it', { timeout: 60_000 }, async (t) => {
+    test('?planktos=off opens any page without it', { timeout: 150_000 }, async (t) => {
       const site = await makeSite(t, { pictureSide: 48, large: false });
       const host = await origin(t, (await serve(t, site.dir)).url);
       const who = await visitor(t, browser);
@@ -137,7 +145,7 @@ for (const [kind, browser] of browsers) {
       });
     });
 
-    test('private and no-store responses are neither stored nor shared', { timeout: 60_000 }, async (t) => {
+    test('private and no-store responses are neither stored nor shared', { timeout: 150_000 }, async (t) => {
       const site = await makeSite(t, { pictureSide: 48, large: false });
       const host = await origin(t, (await serve(t, site.dir)).url);
       const who = await visitor(t, browser);
@@ -148,10 +156,7 @@ for (const [kind, browser] of browsers) {
         await open(who.page, `${host.url}gallery.html`);
         assert.deepEqual(await brokenPictures(who.page), []);
         const others = galleryPictures.filter((path) => !(path in secrets));
-        await holds(
-          who.page,
-          others.reduce((total, path) => total + site.size(path), 0),
-        );
+        await keeps(who.page, host.url, others);
         const { files } = (await (await fetch(`${host.url}planktos/manifest.json`)).json()) as {
           files: Array<[string, string]>;
         };
@@ -167,7 +172,7 @@ for (const [kind, browser] of browsers) {
     });
 
     for (const status of [401, 403]) {
-      test(`${status} on the manifest purges what is stored`, { timeout: 60_000 }, async (t) => {
+      test(`${status} on the manifest purges what is stored`, { timeout: 150_000 }, async (t) => {
         const site = await makeSite(t, { large: false });
         const host = await origin(t, (await serve(t, site.dir)).url);
         const who = await visitor(t, browser);
@@ -181,13 +186,14 @@ for (const [kind, browser] of browsers) {
           assert.ok((await kept(who.page)).files.length > 0);
           host.rules = [(path) => (path === 'planktos/manifest.json' ? { status } : undefined)];
           await who.page.reload({ waitUntil: 'load' });
-          await until('the store to be empty', async () => (await kept(who.page)).files.length === 0);
+          const isEmpty = async (): Promise<boolean> => (await kept(who.page)).files.length === 0;
+          await until('the store to be empty', isEmpty, { timeoutMs: 45_000 });
           assert.deepEqual(await brokenPictures(who.page), []);
         });
       });
     }
 
-    test('remove leaves a worker that cleans up, and a page that works', { timeout: 90_000 }, async (t) => {
+    test('remove leaves a worker that cleans up, and a page that works', { timeout: 240_000 }, async (t) => {
       const site = await makeSite(t, { pictureSide: 48, large: false });
       await pack(site.dir, '--inject');
       const host = await origin(t, await staticHost(t, site.dir));
@@ -202,15 +208,16 @@ for (const [kind, browser] of browsers) {
         assert.ok((await kept(who.page)).files.length > 0);
 
         await check(await binary(), ['remove'], { cwd: site.dir });
-        await who.page.goto(`${host.url}second.html`, { waitUntil: 'load' });
+        await open(who.page, `${host.url}second.html`);
         assert.equal(await who.page.title(), 'Second');
         // It may be gone before it is asked for.
         const update = async (): Promise<unknown> => (await navigator.serviceWorker.getRegistration())?.update();
         await who.page.evaluate(update).catch(() => undefined);
-        await until('the worker and its stores to be gone', async () => {
+        const isGone = async (): Promise<boolean> => {
           const { files, caches, workers } = await kept(who.page);
           return files.length === 0 && caches.length === 0 && workers === 0;
-        });
+        };
+        await until('the worker and its stores to be gone', isGone, { timeoutMs: 45_000 });
         await who.page.goto(host.url, { waitUntil: 'load' });
         assert.equal(await controlled(who.page), false);
         assert.deepEqual(await runs(who.page), once);
