@@ -4,8 +4,8 @@
  * unregisters. It has no `fetch` handler, so from its installation on every request goes to the network. In a site's own
  * worker that imports it, it deletes alone, and the worker's life cycle stays the site's.
  *
- * Pages are not reloaded: their engines end, and they go on as over plain HTTP. A failed step never keeps the others from being
- * taken.
+ * Pages are not reloaded: their engines end, and they go on as over plain HTTP. A failed step never keeps the others
+ * from being taken.
  */
 import { standbyDatabase } from '../shared/messages.ts';
 import { broadcast } from './clients.ts';
