@@ -84,10 +84,12 @@ func (s *Swarm) nextRun(now time.Time) (*run, string) {
 	quiet := now.Sub(s.blockAt) > quietTime
 	most := max(1, int(runBytes/s.torrent.PieceLength))
 	n := len(s.downloads)
+	var best *run
 	for i := range n {
 		// An order of our own, so that nodes that arrive together do not all ask for the same.
 		c := s.downloads[(i+int(s.node.salt%uint32(n)))%n]
-		if now.Before(c.seedAt) {
+		// What has failed has others go first: a host may fail for some paths alone.
+		if now.Before(c.seedAt) || best != nil && best.content.seedFailures <= c.seedFailures {
 			continue
 		}
 		first, count := -1, 0
@@ -104,11 +106,15 @@ func (s *Swarm) nextRun(now time.Time) (*run, string) {
 				count++
 			}
 		}
-		if count > 0 {
-			return &run{wire.Run{First: uint32(first), Count: uint32(count)}, c, h, count == c.pieces}, root
+		if count == 0 {
+			continue
+		}
+		best = &run{wire.Run{First: uint32(first), Count: uint32(count)}, c, h, count == c.pieces}
+		if c.seedFailures == 0 {
+			break
 		}
 	}
-	return nil, ""
+	return best, root
 }
 
 // restedHost is the best web seed that may be asked.
@@ -179,8 +185,11 @@ func (s *Swarm) runSeed(r *run, root string) {
 		c.seedFailures++
 	case s.ctx.Err() == nil:
 		c.seedErr = err
-		r.host.until = now.Add(restTime(r.host.failures))
-		r.host.failures++
+		c.seedFailures++
+		if !now.Before(r.host.until) { // runs that fail together count once
+			r.host.until = now.Add(restTime(r.host.failures))
+			r.host.failures++
+		}
 		s.node.log.Debug("web seed failed", "url", root, "error", err)
 	}
 	if err != nil {

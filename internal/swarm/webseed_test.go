@@ -108,6 +108,33 @@ func TestWebSeed(t *testing.T) {
 	}
 }
 
+// Paths for which a host always fails, more than are asked for at a time, do not keep it from bringing the others.
+func TestWebSeedThatFailsForSomePaths(t *testing.T) {
+	for name, answer := range map[string]http.HandlerFunc{
+		"failures":  func(w http.ResponseWriter, r *http.Request) { http.Error(w, "broken", http.StatusInternalServerError) },
+		"redirects": func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, r.URL.Path, http.StatusFound) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			site := makeSite(101, 102, 103, 104, 105, 106, 107, 108)
+			good := site.contents[5]
+			site.host(t).answer = func(w http.ResponseWriter, r *http.Request, path string) bool {
+				if path == good.Path || path == good.Copy {
+					return false
+				}
+				answer(w, r)
+				return true
+			}
+			p := site.join(t, &Node{})
+			p.Swarm.mu.Lock()
+			p.node.salt = 6 // what fails comes first
+			p.Swarm.mu.Unlock()
+			p.Want(site.contents...)
+			p.fetch(t, site, good)
+		})
+	}
+}
+
 // What a host has cut short or altered is had from another.
 func TestWebSeedThatLies(t *testing.T) {
 	for name, answer := range map[string]func(http.ResponseWriter, *http.Request, string) bool{
