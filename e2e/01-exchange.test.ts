@@ -12,7 +12,7 @@ import { oneOfNewcomers } from './harness/newcomers.ts';
 import { isContent, isHashed, origin, quiet } from './harness/origin.ts';
 import { brokenPictures, connected, explained, fetchIn, holds, open, stats } from './harness/page.ts';
 import { serve } from './harness/planktos.ts';
-import { galleryPictures, makeSite } from './harness/site.ts';
+import { galleryBytes, galleryPictures, makeSite } from './harness/site.ts';
 import { keeps } from './harness/store.ts';
 import { until } from './harness/wait.ts';
 
@@ -24,7 +24,7 @@ for (const [kind, browser] of browsers) {
     test('the second visitor gets the pictures from the first', { timeout: 240_000 }, async (t) => {
       const site = await makeSite(t);
       const host = await origin(t, (await serve(t, site.dir, '--prefer', 'offload', '--prefetch', '0')).url);
-      const needed = galleryPictures.reduce((total, path) => total + site.size(path), 0);
+      const needed = galleryBytes(site);
 
       const first = await visitor(t, browser);
       await explained([first], async () => {

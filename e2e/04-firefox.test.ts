@@ -6,7 +6,7 @@ import { oneOfNewcomers } from './harness/newcomers.ts';
 import { origin } from './harness/origin.ts';
 import { brokenPictures, connected, explained, fetchIn, open, stats } from './harness/page.ts';
 import { serve } from './harness/planktos.ts';
-import { galleryPictures, makeSite } from './harness/site.ts';
+import { galleryBytes, galleryPictures, makeSite } from './harness/site.ts';
 import { keeps } from './harness/store.ts';
 
 const browsers = new Map(launchAll({ after }));
@@ -19,7 +19,7 @@ for (const [from, to] of [
   test(`from ${from} to ${to}`, { timeout: 240_000 }, async (t) => {
     const site = await makeSite(t, { large: false });
     const host = await origin(t, (await serve(t, site.dir, '--prefer', 'offload')).url);
-    const needed = galleryPictures.reduce((total, path) => total + site.size(path), 0);
+    const needed = galleryBytes(site);
     const giver = await visitor(t, browsers.get(from)!);
     await explained([giver], async () => {
       await open(giver.page, host.url);

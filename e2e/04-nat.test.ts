@@ -15,7 +15,7 @@ import { oneOfNewcomers } from './harness/newcomers.ts';
 import { brokenPictures, connected, explained, fetchIn, holds, open, stats } from './harness/page.ts';
 import { binary } from './harness/planktos.ts';
 import { start } from './harness/process.ts';
-import { galleryPictures, makeSite } from './harness/site.ts';
+import { galleryBytes, galleryPictures, makeSite } from './harness/site.ts';
 
 const unavailable = await natUnavailable();
 
@@ -29,7 +29,7 @@ test('two visitors behind two NATs', { timeout: 240_000, skip: unavailable ?? fa
   ]);
   await server.line((line) => line.includes('http://'));
   const first = await visitor(t, browserAt(t, net.homes[0], url));
-  const needed = galleryPictures.reduce((total, path) => total + site.size(path), 0);
+  const needed = galleryBytes(site);
   await explained([first], async () => {
     await open(first.page, url);
     await open(first.page, `${url}gallery.html`);

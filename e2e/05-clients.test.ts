@@ -15,7 +15,7 @@ import { isContent, origin, quiet } from './harness/origin.ts';
 import { brokenPictures, connected, explained, fetchIn, open, stats } from './harness/page.ts';
 import { pack, root, serve } from './harness/planktos.ts';
 import { run } from './harness/process.ts';
-import { galleryPictures, makeSite, page, urlPath } from './harness/site.ts';
+import { galleryBytes, galleryPictures, makeSite, page, urlPath } from './harness/site.ts';
 import type { Site } from './harness/site.ts';
 import { nginxHost } from './harness/static.ts';
 import { atTracker, manifest, swarmOf } from './harness/swarm.ts';
@@ -76,7 +76,7 @@ test('WebTorrent downloads the whole site from our visitor', { timeout: 240_000 
     // For the icon a browser asks when it likes.
     const sent = host.bytes((path) => isContent(path) && path !== 'favicon.ico');
     assert.equal(sent, 0, 'WebTorrent asked the origin');
-    const needed = galleryPictures.reduce((total, path) => total + site.size(path), 0);
+    const needed = galleryBytes(site);
     const counted = async (): Promise<boolean> => (await stats(ours.page)).uploaded >= needed;
     await until('our visitor to have counted its uploads', counted, { timeoutMs: 45_000 });
   });
@@ -86,7 +86,7 @@ test('WebTorrent seeds the whole site to our visitor', { timeout: 240_000 }, asy
   const site = await makeSite(t, { large: false });
   const host = await origin(t, (await serve(t, site.dir, '--prefer', 'offload')).url);
   const theirs = await visitor(t, browser);
-  const needed = galleryPictures.reduce((total, path) => total + site.size(path), 0);
+  const needed = galleryBytes(site);
   const wanted = await torrentOf(host.url);
   await explained([theirs], async () => {
     // WebTorrent gets the site from a visitor that reads every file, which then leaves.

@@ -11,7 +11,7 @@ import { oneOfNewcomers } from './harness/newcomers.ts';
 import { isHashed, origin } from './harness/origin.ts';
 import { brokenPictures, connected, explained, fetchIn, open, runs, stats } from './harness/page.ts';
 import { pack, serve, tracker } from './harness/planktos.ts';
-import { galleryPictures, makeSite, oddNames, scripts, sound, urlPath } from './harness/site.ts';
+import { galleryBytes, galleryPictures, makeSite, oddNames, scripts, sound, urlPath } from './harness/site.ts';
 import type { Site } from './harness/site.ts';
 import { nginxHost, pythonHost, staticHost } from './harness/static.ts';
 import { keeps } from './harness/store.ts';
@@ -113,7 +113,7 @@ test('two visitors of a plain host share, through a tracker elsewhere', { timeou
   const site = await makeSite(t, { large: false });
   await pack(site.dir, '--inject', '--prefer', 'offload', '--tracker', (await tracker(t)).url);
   const host = await origin(t, await pythonHost(t, site.dir));
-  const needed = galleryPictures.reduce((total, path) => total + site.size(path), 0);
+  const needed = galleryBytes(site);
   const first = await visitor(t, chromium);
   await explained([first], async () => {
     await open(first.page, host.url);

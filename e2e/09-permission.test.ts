@@ -11,7 +11,7 @@ import { brokenPictures, connected, controlled, disconnected, explained, fetchIn
 import { holds, kept, open, runs, stats } from './harness/page.ts';
 import { binary, pack, serve } from './harness/planktos.ts';
 import { check } from './harness/process.ts';
-import { frontPictures, galleryPictures, makeSite, scripts } from './harness/site.ts';
+import { frontPictures, galleryBytes, galleryPictures, makeSite, scripts } from './harness/site.ts';
 import { staticHost } from './harness/static.ts';
 import { keeps } from './harness/store.ts';
 import { atTracker } from './harness/swarm.ts';
@@ -75,10 +75,7 @@ for (const [kind, browser] of browsers) {
       await explained([who], async () => {
         await open(who.page, host.url);
         assert.equal(await open(who.page, `${host.url}gallery.html`), 'worker');
-        await holds(
-          who.page,
-          galleryPictures.reduce((total, path) => total + site.size(path), 0),
-        );
+        await holds(who.page, galleryBytes(site));
         assert.deepEqual([host.sockets, await made()], [0, 0]);
       });
     });
@@ -95,10 +92,7 @@ for (const [kind, browser] of browsers) {
         await open(who.page, host.url);
         assert.equal(await open(who.page, `${host.url}gallery.html`), 'worker');
         // By then an engine that was let would long have asked the tracker.
-        await holds(
-          who.page,
-          galleryPictures.reduce((total, path) => total + site.size(path), 0),
-        );
+        await holds(who.page, galleryBytes(site));
         assert.deepEqual([host.sockets, await made()], [0, 0]);
       });
     });
@@ -118,10 +112,7 @@ for (const [kind, browser] of browsers) {
         await atTracker(who.page, url, 0);
         await open(who.page, `${host.url}gallery.html`);
         await atTracker(who.page, url, 1);
-        await holds(
-          who.page,
-          galleryPictures.reduce((total, path) => total + site.size(path), 0),
-        );
+        await holds(who.page, galleryBytes(site));
         assert.equal(await made(), 0);
       });
     });
@@ -179,10 +170,7 @@ for (const [kind, browser] of browsers) {
         await explained([who], async () => {
           await open(who.page, host.url);
           await open(who.page, `${host.url}gallery.html`);
-          await holds(
-            who.page,
-            galleryPictures.reduce((total, path) => total + site.size(path), 0),
-          );
+          await holds(who.page, galleryBytes(site));
           assert.ok((await kept(who.page)).files.length > 0);
           host.rules = [(path) => (path === 'planktos/manifest.json' ? { status } : undefined)];
           await who.page.reload({ waitUntil: 'load' });
@@ -201,10 +189,7 @@ for (const [kind, browser] of browsers) {
       await explained([who], async () => {
         await open(who.page, host.url);
         await open(who.page, `${host.url}gallery.html`);
-        await holds(
-          who.page,
-          galleryPictures.reduce((total, path) => total + site.size(path), 0),
-        );
+        await holds(who.page, galleryBytes(site));
         assert.ok((await kept(who.page)).files.length > 0);
 
         await check(await binary(), ['remove'], { cwd: site.dir });

@@ -12,7 +12,7 @@ import { isContent, isHashed, origin, quiet } from './harness/origin.ts';
 import type { Origin } from './harness/origin.ts';
 import { brokenPictures, connected, disconnected, explained, fetchIn, open, stats } from './harness/page.ts';
 import { pack, serve } from './harness/planktos.ts';
-import { galleryLoads, galleryPictures, makeSite, sound } from './harness/site.ts';
+import { galleryBytes, galleryLoads, galleryPictures, makeSite, sound } from './harness/site.ts';
 import type { Site } from './harness/site.ts';
 import { staticHost } from './harness/static.ts';
 import { keeps } from './harness/store.ts';
@@ -63,7 +63,7 @@ for (const [kind, browser] of browsers) {
       const site = await makeSite(t, { large: false });
       // Nothing comes ahead of its request, which the events tell of.
       const host = await origin(t, (await serve(t, site.dir, '--prefer', 'offload', '--prefetch', '0')).url);
-      const needed = galleryPictures.reduce((total, path) => total + site.size(path), 0);
+      const needed = galleryBytes(site);
       const [giver, taker] = [await visitor(t, browser), await visitor(t, browser)];
       const gave = await listen(giver.page);
       const took = await listen(taker.page);

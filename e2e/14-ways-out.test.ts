@@ -8,12 +8,12 @@ import type { TestContext } from 'node:test';
 import { isDeepStrictEqual } from 'node:util';
 import { launchAll, visitor } from './harness/browsers.ts';
 import type { Visitor } from './harness/browsers.ts';
-import { origin } from './harness/origin.ts';
+import { isByEngine, origin } from './harness/origin.ts';
 import type { Origin, Rule } from './harness/origin.ts';
 import { brokenPictures, connected, controlled, explained, fetchIn, holds, kept, loaded, open, runs } from './harness/page.ts';
 import { binary, pack, serve, tracker } from './harness/planktos.ts';
 import { check } from './harness/process.ts';
-import { galleryLoads, galleryPictures, makeSite, scripts, sound } from './harness/site.ts';
+import { galleryBytes, galleryLoads, galleryPictures, makeSite, scripts, sound } from './harness/site.ts';
 import type { Site } from './harness/site.ts';
 import { staticHost } from './harness/static.ts';
 import { keeps } from './harness/store.ts';
@@ -290,7 +290,7 @@ for (const [kind, by] of browsers) {
         }
         // With somebody to share with, the engine fetches it.
         await connected(who.page);
-        const slow: Rule = (_, { headers }) => (headers.referer?.endsWith('engine.min.js') ? { slowMs: 60_000 } : undefined);
+        const slow: Rule = (_, request) => (isByEngine(request) ? { slowMs: 60_000 } : undefined);
         host.rules = [slow];
         await who.page.evaluate((url) => void fetch(url).then((got) => got.arrayBuffer()).catch(() => {}), sound);
         await until('a part to be written', async () => (await kept(who.page)).files.some((name) => name.endsWith('.part')));
@@ -325,10 +325,7 @@ for (const [how, save] of savers) {
       await open(who.page, host.url);
       assert.equal(await open(who.page, `${host.url}gallery.html`), 'worker');
       // By then an engine that was let would long have asked the tracker.
-      await holds(
-        who.page,
-        galleryPictures.reduce((total, path) => total + site.size(path), 0),
-      );
+      await holds(who.page, galleryBytes(site));
       assert.equal(host.sockets, 0, 'the tracker was contacted');
       assert.deepEqual(await brokenPictures(who.page), []);
     });

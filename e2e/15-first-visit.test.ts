@@ -11,7 +11,7 @@ import { isContent, origin, quiet } from './harness/origin.ts';
 import type { Origin } from './harness/origin.ts';
 import { brokenPictures, controlled, explained, holds, ready, runs, stats, titled } from './harness/page.ts';
 import { serve } from './harness/planktos.ts';
-import { galleryPictures, makeSite, scripts } from './harness/site.ts';
+import { galleryBytes, galleryPictures, makeSite, scripts } from './harness/site.ts';
 import { until } from './harness/wait.ts';
 
 const once = Object.fromEntries(scripts.map((name) => [name, 1]));
@@ -33,7 +33,7 @@ for (const kind of kinds) {
       const host = await origin(t, (await serve(t, site.dir, '--first-visit=peers', '--prefer=offload')).url);
       // As far away as an origin is: what the snippet has the browser give up costs it nothing.
       host.rules.push((path) => (galleryPictures.includes(path) ? { delayMs: 50 } : undefined));
-      const needed = galleryPictures.reduce((total, path) => total + site.size(path), 0);
+      const needed = galleryBytes(site);
       const first = await visitor(t, browser);
       let second = await visitor(t, browser);
       await explained([first], async () => {

@@ -12,7 +12,7 @@ import type { Launched, Visitor } from './harness/browsers.ts';
 import { sha256 } from './harness/bytes.ts';
 import { isContent, origin, quiet } from './harness/origin.ts';
 import type { Origin } from './harness/origin.ts';
-import { connected, explained, fetchIn, holds, open, openNewest, ready, stats } from './harness/page.ts';
+import { connected, crash, explained, fetchIn, holds, open, openNewest, ready, stats } from './harness/page.ts';
 import { pack, serve, tracker } from './harness/planktos.ts';
 import { galleryPictures, makeSite, sound } from './harness/site.ts';
 import type { Site } from './harness/site.ts';
@@ -226,10 +226,7 @@ describe('chrome', () => {
   test('the tab with the engine crashes', { timeout: 180_000 }, async (t) => {
     const tabs = await twoTabs(t, chrome);
     await explained([tabs.who], async () => {
-      const session = await tabs.first.createCDPSession();
-      const crashed = new Promise((resolve) => tabs.first.once('error', resolve));
-      session.send('Page.crash').catch(() => undefined); // there is nobody left to answer
-      await crashed;
+      await crash(tabs.first);
       tabs.who.errors.length = 0;
       tabs.who.page = tabs.second;
       // A worker that ran in the same process is started anew by this, and its streams could not have been saved.

@@ -6,13 +6,13 @@ import assert from 'node:assert/strict';
 import { after, describe, test } from 'node:test';
 import { launchAll, visitor } from './harness/browsers.ts';
 import { noise, sha256 } from './harness/bytes.ts';
-import { origin } from './harness/origin.ts';
-import type { Behaviour, Seen } from './harness/origin.ts';
+import { isByEngine, origin } from './harness/origin.ts';
+import type { Behaviour } from './harness/origin.ts';
 import { brokenPictures, connected, explained, fetchIn, open, stats } from './harness/page.ts';
 import { script } from './harness/peer.ts';
 import type { Temper } from './harness/peer.ts';
 import { pack, serve, tracker } from './harness/planktos.ts';
-import { galleryPictures, makeSite, sound } from './harness/site.ts';
+import { galleryBytes, galleryPictures, makeSite, sound } from './harness/site.ts';
 import { staticHost } from './harness/static.ts';
 import { keeps } from './harness/store.ts';
 import { manifest, swarmOf } from './harness/swarm.ts';
@@ -107,7 +107,7 @@ for (const [kind, browser] of browsers) {
       const options = ['--inject', '--prefer', 'offload', '--prefetch', '0'];
       await pack(site.dir, ...options, ...all.flatMap((url) => ['--tracker', url]));
       const host = await origin(t, await staticHost(t, site.dir));
-      const needed = galleryPictures.reduce((total, path) => total + site.size(path), 0);
+      const needed = galleryBytes(site);
       const [giver, taker] = [await visitor(t, browser), await visitor(t, browser)];
       await explained([giver, taker], async () => {
         await open(giver.page, host.url);
@@ -146,12 +146,10 @@ for (const [kind, browser] of browsers) {
           bad.set(copies.get(fileOf(name, 'part'))!, behaviour);
           bad.set(fileOf(name, 'whole'), behaviour);
         }
-        const isEngine = ({ headers }: { headers: Seen['headers'] }): boolean =>
-          !!headers.referer?.endsWith('/planktos/engine.min.js');
         host.rules = [
           (path, request) => {
             const behaviour = bad.get(path);
-            return behaviour && 'stall' in behaviour && !isEngine(request) ? undefined : behaviour;
+            return behaviour && 'stall' in behaviour && !isByEngine(request) ? undefined : behaviour;
           },
         ];
         const part = async (name: string): Promise<void> => {
@@ -168,7 +166,7 @@ for (const [kind, browser] of browsers) {
         };
         // What waits for too long for its turn at the web seed is not the engine's.
         for (const [name] of seeds) await Promise.all([part(name), whole(name)]);
-        const asked = new Set(host.requests.filter(isEngine).map(({ path }) => path));
+        const asked = new Set(host.requests.filter(isByEngine).map(({ path }) => path));
         assert.deepEqual([...bad.keys()].filter((path) => !asked.has(path)), [], 'all that misbehaves was asked for');
       });
     });

@@ -11,7 +11,7 @@ import { isContent, origin, quiet } from './harness/origin.ts';
 import type { Origin } from './harness/origin.ts';
 import { brokenPictures, connected, explained, holds, kept, open, stats } from './harness/page.ts';
 import { serve } from './harness/planktos.ts';
-import { galleryPictures, makeSite } from './harness/site.ts';
+import { galleryBytes, galleryPictures, makeSite } from './harness/site.ts';
 import type { Site } from './harness/site.ts';
 import { manifest } from './harness/swarm.ts';
 import { until } from './harness/wait.ts';
@@ -40,10 +40,7 @@ async function two(t: TestContext, browser: Launched, prefetch = 2_000_000): Pro
   const [giver, taker] = [await visitor(t, browser), await visitor(t, browser)];
   await open(giver.page, host.url);
   await open(giver.page, `${host.url}gallery.html`);
-  await holds(
-    giver.page,
-    galleryPictures.reduce((total, path) => total + site.size(path), 0),
-  );
+  await holds(giver.page, galleryBytes(site));
   await open(taker.page, host.url);
   await connected(taker.page);
   await quiet(host, isContent);

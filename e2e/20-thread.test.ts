@@ -9,7 +9,7 @@ import { launch, visitor } from './harness/browsers.ts';
 import { isContent, origin, quiet } from './harness/origin.ts';
 import { brokenPictures, connected, explained, fetchIn, holds, open, stats } from './harness/page.ts';
 import { serve } from './harness/planktos.ts';
-import { galleryPictures, makeSite, page } from './harness/site.ts';
+import { galleryBytes, galleryPictures, makeSite, page } from './harness/site.ts';
 import { until } from './harness/wait.ts';
 
 const browser = await launch({ after }, 'chrome');
@@ -40,7 +40,7 @@ for (const [giving, taking] of [
     const csp = `<meta http-equiv="Content-Security-Policy" content="worker-src 'none'">`;
     await site.write('noworker.html', page('No worker', []).replace('<title>', `${csp}\n<title>`));
     const host = await origin(t, (await serve(t, site.dir, '--prefer', 'offload', '--prefetch', '0')).url);
-    const needed = galleryPictures.reduce((total, path) => total + site.size(path), 0);
+    const needed = galleryBytes(site);
     const giver = await visitor(t, browser);
     const taker = await visitor(t, browser);
     await explained([giver, taker], async () => {

@@ -18,7 +18,7 @@ import { open, ready, stats, titled } from './harness/page.ts';
 import { binary, pack, tracker } from './harness/planktos.ts';
 import { check, start } from './harness/process.ts';
 import type { Running } from './harness/process.ts';
-import { galleryPictures, makeSite } from './harness/site.ts';
+import { galleryBytes, galleryPictures, makeSite } from './harness/site.ts';
 import type { Site } from './harness/site.ts';
 import { staticHost } from './harness/static.ts';
 import { manifest } from './harness/swarm.ts';
@@ -62,7 +62,7 @@ for (const [kind, browser] of browsers) {
         host.rules = [(path) => (pictures.has(path) || isHashed(path) ? { status: 503, body: 'no' } : undefined)];
         assert.equal(await open(who.page, `${host.url}gallery.html`), 'peers');
         assert.deepEqual(await brokenPictures(who.page), []);
-        const needed = galleryPictures.reduce((total, path) => total + site.size(path), 0);
+        const needed = galleryBytes(site);
         await holds(who.page, needed);
         const { peers } = await stats(who.page);
         assert.ok(peers >= needed, `peers gave ${peers} of ${needed} bytes`);

@@ -10,11 +10,11 @@ import type { Kind } from './harness/browsers.ts';
 import { temporaryFolder } from './harness/cleanup.ts';
 import { origin } from './harness/origin.ts';
 import type { Origin } from './harness/origin.ts';
-import { brokenPictures, connected, connections, explained, fetchIn, holds, open } from './harness/page.ts';
+import { brokenPictures, connected, connections, crash, explained, fetchIn, holds, open } from './harness/page.ts';
 import { ready, titled } from './harness/page.ts';
 import { binary, pack, tracker } from './harness/planktos.ts';
 import { start } from './harness/process.ts';
-import { galleryPictures, makeSite } from './harness/site.ts';
+import { galleryBytes, galleryPictures, makeSite } from './harness/site.ts';
 import { staticHost } from './harness/static.ts';
 import { until } from './harness/wait.ts';
 
@@ -66,7 +66,7 @@ for (const kind of kinds) {
       await open(giver.page, hostB.url);
       await open(giver.page, `${hostB.url}gallery.html`);
       assert.deepEqual(await brokenPictures(giver.page), []);
-      await holds(giver.page, galleryPictures.reduce((total, path) => total + site.size(path), 0));
+      await holds(giver.page, galleryBytes(site));
       await open(who.page, hostA.url);
       await Promise.all([connected(who.page), connected(giver.page)]);
       await Promise.all([hostA.stop(), hostB.stop()]);
@@ -90,10 +90,7 @@ test('origin and tracker die, and a page crashes: it finds its way back', { time
     await Promise.all([connected(a.page), connected(b.page)]);
     await Promise.all([hostA.stop(), hostB.stop()]);
     await roped(a.page, 1);
-    const crashed = new Promise((resolve) => a.page.once('error', resolve));
-    const session = await a.page.createCDPSession();
-    session.send('Page.crash').catch(() => undefined); // there is nobody left to answer
-    await crashed;
+    await crash(a.page);
     await a.page.reload({ waitUntil: 'load' });
     await ready(a.page);
     await connected(a.page);

@@ -15,7 +15,7 @@ import { origin } from '../../e2e/harness/origin.ts';
 import type { Origin, Rule } from '../../e2e/harness/origin.ts';
 import { brokenPictures, connected, fetchIn, holds, open } from '../../e2e/harness/page.ts';
 import { pack, root, tracker } from '../../e2e/harness/planktos.ts';
-import { galleryPictures, makeSite } from '../../e2e/harness/site.ts';
+import { galleryBytes, galleryPictures, makeSite } from '../../e2e/harness/site.ts';
 import type { Site } from '../../e2e/harness/site.ts';
 import { staticHost } from '../../e2e/harness/static.ts';
 import { median, percentile, seconds, table } from '../harness/figures.ts';
@@ -79,7 +79,7 @@ async function hosted(scope: Scope, plain = false): Promise<{ site: Site; host: 
 async function inOutage(scope: Scope, { name, rule, targetMs }: (typeof outages)[number]): Promise<Line> {
   const { site, host } = await hosted(scope);
   const browser = await launch(scope, 'chrome');
-  const bytes = galleryPictures.reduce((total, path) => total + site.size(path), 0);
+  const bytes = galleryBytes(site);
   for (let i = 0; i < Number(values.visitors); i++) {
     const giver = await visitor(scope, browser);
     await open(giver.page, host.url);

@@ -11,9 +11,9 @@ import { launch, visitor } from '../../e2e/harness/browsers.ts';
 import type { Visitor } from '../../e2e/harness/browsers.ts';
 import { noise } from '../../e2e/harness/bytes.ts';
 import type { Scope } from '../../e2e/harness/cleanup.ts';
-import { origin } from '../../e2e/harness/origin.ts';
+import { isByEngine, origin } from '../../e2e/harness/origin.ts';
 import type { Behaviour, Origin } from '../../e2e/harness/origin.ts';
-import { brokenPictures, connected, fetchIn, open } from '../../e2e/harness/page.ts';
+import { brokenPictures, connected, crash, fetchIn, open } from '../../e2e/harness/page.ts';
 import { script } from '../../e2e/harness/peer.ts';
 import type { Temper } from '../../e2e/harness/peer.ts';
 import { pack, root, serve } from '../../e2e/harness/planktos.ts';
@@ -91,8 +91,7 @@ const seed = (name: string, behaviour: Behaviour): Weather => ({
     await open(other.page, host.url);
     return async ({ page }) => {
       await connected(page);
-      const byEngine = (referrer = ''): boolean => referrer.endsWith('/planktos/engine.min.js');
-      host.rules = [(_, { headers }) => (byEngine(headers.referer) ? behaviour : undefined), ...host.rules];
+      host.rules = [(_, request) => (isByEngine(request) ? behaviour : undefined), ...host.rules];
       return page;
     };
   },
@@ -133,10 +132,7 @@ const weathers: Weather[] = [
     prepare: async ({ host }) => async (who) => {
       const second = await who.tab();
       await open(second, host.url);
-      const session = await who.page.createCDPSession();
-      const crashed = new Promise((resolve) => who.page.once('error', resolve));
-      session.send('Page.crash').catch(() => undefined); // there is nobody left to answer
-      await crashed;
+      await crash(who.page);
       return second;
     },
   },

@@ -213,6 +213,11 @@ export function isRuntime(path: string): boolean {
   );
 }
 
+/** Whether a request is the engine's own: to the web seed. */
+export function isByEngine({ headers }: Pick<IncomingMessage, 'headers'>): boolean {
+  return !!headers.referer?.endsWith('/planktos/engine.min.js');
+}
+
 /** Whether a path is a hashed copy. */
 export function isHashed(path: string): boolean {
   return /^planktos\/[0-9a-f]{64}$/.test(path);

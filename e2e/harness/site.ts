@@ -40,6 +40,8 @@ export const scripts = ['classic', 'deferred', 'inline', 'module', 'imported'] a
 /** Pictures of index.html and gallery.html. */
 export const frontPictures = ['img/front-0.png', 'img/front-1.png'];
 export const galleryPictures = Array.from({ length: 12 }, (_, i) => `img/gallery-${i}.png`);
+export const galleryBytes = (site: Site): number =>
+  galleryPictures.reduce((total, path) => total + site.size(path), 0);
 
 /** What every page of the site loads, and gallery.html with all that it does. */
 export const pageLoads = ['css/site.css', ...['classic', 'deferred', 'module', 'imported'].map((name) => `js/${name}.js`)];
