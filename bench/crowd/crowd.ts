@@ -10,7 +10,7 @@ import type {} from '../../e2e/harness/page.ts'; // window.planktos
 import { serve } from '../../e2e/harness/planktos.ts';
 import { within } from '../../e2e/harness/wait.ts';
 import { arrivals } from '../harness/arrival.ts';
-import { startOrigin } from '../harness/origin.ts';
+import { startOrigin, trusting } from '../harness/origin.ts';
 import type { Entry, Origin } from '../harness/origin.ts';
 import { scoped } from '../harness/scope.ts';
 import type { Site } from '../harness/sites.ts';
@@ -40,7 +40,7 @@ const patienceMs = 180_000;
 export function run(system: System, site: Site, crowd: Crowd): Promise<Run> {
   return scoped(async (scope) => {
     const origin = await originOf(scope, system, site, crowd);
-    const browser = await launch(scope, 'chrome');
+    const browser = await launch(scope, 'chrome', { flags: trusting(origin) });
     // Contexts and tabs are made before the first arrives, so that making them takes no part in anybody's time.
     const pages: Page[] = [];
     for (let i = 0; i < crowd.visitors; i++) pages.push((await visitor(scope, browser)).page);

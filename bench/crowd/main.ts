@@ -56,6 +56,7 @@ function describe(crowd: Crowd): string {
     crowd.visitors === 1 ? 'one visitor' : `${crowd.visitors} visitors ${crowd.spacingMs / 1_000} s apart`,
     crowd.site,
     `origin ${crowd.rate / 1e6} MB/s ${crowd.delayMs} ms`,
+    ...(crowd.h2 ? ['HTTP/2'] : []),
     `prefer=${crowd.prefer}`,
     `first-visit=${crowd.firstVisit}`,
     ...(crowd.view === 'second' ? ['second page view'] : []),

@@ -13,6 +13,7 @@ export interface Crowd {
   /** bytes a second of the origin's uplink */
   rate: number;
   delayMs: number;
+  h2: boolean;
   site: SiteName;
   prefer: 'speed' | 'offload';
   firstVisit: 'plain' | 'peers';
@@ -38,6 +39,7 @@ export const defaults: Crowd = {
   spacingMs: 1_000,
   rate: 2e6,
   delayMs: 50,
+  h2: false,
   site: 'pictures',
   prefer: 'speed',
   firstVisit: 'plain',
@@ -50,6 +52,7 @@ export const usage = `usage: make bench-crowd ARGS="..."
   --visitors 8       --spacing 1      seconds from one arrival to the next
   --rate 2           MB/s of the origin's uplink
   --delay 50         ms of a round trip to the origin
+  --h2               HTTP/2 over TLS, rather than HTTP/1.1 in the clear
   --site pictures    ${siteNames.join(', ')}
   --prefer speed     speed, offload
   --first-visit plain plain, peers
@@ -67,6 +70,7 @@ export function options(args: string[]): Options {
       spacing: { type: 'string' },
       rate: { type: 'string' },
       delay: { type: 'string' },
+      h2: { type: 'boolean' },
       site: { type: 'string' },
       prefer: { type: 'string' },
       'first-visit': { type: 'string' },
@@ -82,12 +86,13 @@ export function options(args: string[]): Options {
     console.log(usage);
     process.exit();
   }
-  const { visitors, spacing, rate, delay, site, prefer, 'first-visit': firstVisit, view, stay } = values;
+  const { visitors, spacing, rate, delay, h2, site, prefer, 'first-visit': firstVisit, view, stay } = values;
   const change: Partial<Crowd> = {
     ...(visitors === undefined ? {} : { visitors: number('visitors', visitors) }),
     ...(spacing === undefined ? {} : { spacingMs: number('spacing', spacing) * 1_000 }),
     ...(rate === undefined ? {} : { rate: number('rate', rate) * 1e6 }),
     ...(delay === undefined ? {} : { delayMs: number('delay', delay) }),
+    ...(h2 === undefined ? {} : { h2 }),
     ...(site === undefined ? {} : { site: one('site', site, siteNames) }),
     ...(prefer === undefined ? {} : { prefer: one('prefer', prefer, ['speed', 'offload']) }),
     ...(firstVisit === undefined ? {} : { firstVisit: one('first-visit', firstVisit, ['plain', 'peers']) }),

@@ -36,11 +36,15 @@ export interface Shape {
   delayMs: number;
   /** seconds for which a browser need not ask again for the site's files; 0 or undefined: as the server says */
   maxAge?: number;
+  /** HTTP/2 over TLS, rather than HTTP/1.1 in the clear */
+  h2?: boolean;
 }
 
 export interface Origin {
   /** a root URL for each visitor */
   urls: string[];
+  /** what its certificate is known by; '' in the clear */
+  key: string;
   report(): Promise<Entry[]>;
   /** the report, once no request has been running and none has come for a second */
   settled(): Promise<Entry[]>;
@@ -53,6 +57,7 @@ export async function startOrigin(scope: Scope, backend: Backend, visitors: numb
   const behind = 'site' in backend ? ['--site', backend.site] : ['--target', backend.target];
   const args = [...behind, '--visitors', `${visitors}`, '--rate', `${shape.rate}`, '--delay', `${shape.delayMs}ms`];
   if (shape.maxAge) args.push('--max-age', `${shape.maxAge}`);
+  if (shape.h2) args.push('--h2');
   const child = spawn(await program('./bench/origin', 'build'), args, { stdio: ['pipe', 'pipe', 'inherit'] });
   onEnd(scope, async () => {
     const exit = once(child, 'exit');
@@ -65,7 +70,7 @@ export async function startOrigin(scope: Scope, backend: Backend, visitors: numb
     if (line.done) throw new Error('the origin ended');
     return JSON.parse(line.value);
   };
-  const { urls } = (await next()) as { urls: string[] };
+  const { urls, key } = (await next()) as { urls: string[]; key: string };
   const report = async (): Promise<Entry[]> => {
     child.stdin.write('\n');
     return ((await next()) as { requests: Entry[] }).requests;
@@ -81,7 +86,13 @@ export async function startOrigin(scope: Scope, backend: Backend, visitors: numb
       await delay(250);
     }
   };
-  return { urls, report, settled };
+  return { urls, key, report, settled };
+}
+
+/** Flags of a Chromium that trusts these origins. */
+export function trusting(...origins: Origin[]): string[] {
+  const keys = origins.map(({ key }) => key).filter(Boolean);
+  return keys.length === 0 ? [] : [`--ignore-certificate-errors-spki-list=${keys.join()}`];
 }
 
 /** What a path of a packed site carries. */

@@ -20,8 +20,8 @@ export interface Site {
   media?: string;
 }
 
-export type SiteName = 'pictures' | 'text' | 'reveal' | 'video' | 'hundred';
-export const siteNames: readonly SiteName[] = ['pictures', 'text', 'reveal', 'video'];
+export type SiteName = 'pictures' | 'small' | 'text' | 'reveal' | 'video' | 'hundred';
+export const siteNames: readonly SiteName[] = ['pictures', 'small', 'text', 'reveal', 'video'];
 
 const tiny = '<!doctype html><html><head><meta charset="utf-8"><link rel="icon" href="data:,"></head><body>tiny</body>';
 
@@ -32,22 +32,29 @@ export async function makeSite(scope: Scope, name: SiteName): Promise<Site> {
   return site;
 }
 
-const makers: Record<SiteName, (dir: string) => Promise<Site>> = { pictures, text, reveal, video, hundred };
+const makers: Record<SiteName, (dir: string) => Promise<Site>> = { pictures, small, text, reveal, video, hundred };
 
 /** 40 files, 4.0 MB that nothing compresses: a page of 39 pictures. */
 async function pictures(dir: string): Promise<Site> {
-  const files = new Map<string, Buffer>();
-  for (let i = 0; i < 39; i++) files.set(`img/${i}.png`, noisePng(`crowd ${i}`, 185));
-  const body = [...files.keys()].map((path) => `<img alt="" width="64" height="64" src="${path}">`).join('\n');
-  return write(dir, 'pictures', files, page('', body));
+  return gallery(dir, 'pictures', 'crowd', 39, 185);
+}
+
+/** 150 pictures of 3 kB. */
+async function small(dir: string): Promise<Site> {
+  return gallery(dir, 'small', 'small', 150, 32);
 }
 
 /** A hundred pictures of 40 KB: 1 % of the site is one of them. */
 async function hundred(dir: string): Promise<Site> {
+  return gallery(dir, 'hundred', 'hundred', 100, 115);
+}
+
+/** A page of pictures with sides of so many pixels. */
+async function gallery(dir: string, name: SiteName, seed: string, count: number, pixels: number): Promise<Site> {
   const files = new Map<string, Buffer>();
-  for (let i = 0; i < 100; i++) files.set(`img/${i}.png`, noisePng(`hundred ${i}`, 115));
+  for (let i = 0; i < count; i++) files.set(`img/${i}.png`, noisePng(`${seed} ${i}`, pixels));
   const body = [...files.keys()].map((path) => `<img alt="" width="64" height="64" src="${path}">`).join('\n');
-  return write(dir, 'hundred', files, page('', body));
+  return write(dir, name, files, page('', body));
 }
 
 export interface Walk {

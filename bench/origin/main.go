@@ -5,12 +5,13 @@
 //	origin --target URL --visitors 8 --rate 2e6 --delay 50ms   in front of `planktos serve`
 //
 // Each visitor has a port of its own, so that a request is known by who made it; all share one uplink. The first line of
-// the output is {"urls": [...]}, one root URL a visitor. Each line on standard input is answered with a line of JSON, a
-// report of all requests so far; the end of the input ends the program.
+// the output is {"urls": [...]}, one root URL a visitor, and with --h2 the key to trust. Each line on standard input is
+// answered with a line of JSON, a report of all requests so far; the end of the input ends the program.
 //
 // What is modelled: an uplink of `rate` bytes a second, given to the connections in turn; `delay` (a round trip) for
-// each new connection and again for each request. The tracker's WebSockets pay the delay for each message, but neither
-// take from the uplink nor count as its bytes. Not modelled: TLS, slow start, loss.
+// each new connection, for its TLS handshake, and again for each request, those that share a connection by HTTP/2 side by
+// side. The tracker's WebSockets pay the delay for each message, but neither take from the uplink nor count as its bytes.
+// Not modelled: slow start, loss.
 package main
 
 import (
@@ -44,6 +45,7 @@ func run() error {
 	visitors := flag.Int("visitors", 1, "how many ports to listen on")
 	rate := flag.Float64("rate", 0, "the uplink's bytes a second; 0 is unlimited")
 	delay := flag.Duration("delay", 0, "round trip between visitor and origin")
+	h2 := flag.Bool("h2", false, "HTTP/2 over TLS, with a certificate of its own")
 	maxAge := flag.Int("max-age", 0, "seconds for which browsers need not ask again for the site's files; 0 leaves the headers alone")
 	flag.Parse()
 
@@ -52,17 +54,24 @@ func run() error {
 		return err
 	}
 	o := &origin{backend: backend, uplink: &uplink{rate: *rate}, delay: *delay, maxAge: *maxAge}
+	scheme, key := "http", ""
+	if *h2 {
+		scheme = "https"
+		if o.tls, key, err = selfSigned(); err != nil {
+			return err
+		}
+	}
 	urls := make([]string, *visitors)
 	for i := range urls {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
 			return err
 		}
-		urls[i] = fmt.Sprintf("http://%s/", l.Addr())
+		urls[i] = fmt.Sprintf("%s://%s/", scheme, l.Addr())
 		go func() { log.Fatal(o.serve(i, l)) }()
 	}
 	out := json.NewEncoder(os.Stdout)
-	if err := out.Encode(map[string]any{"urls": urls}); err != nil {
+	if err := out.Encode(map[string]any{"urls": urls, "key": key}); err != nil {
 		return err
 	}
 	for in := bufio.NewScanner(os.Stdin); in.Scan(); {

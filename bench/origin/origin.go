@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
 	"net"
 	"net/http"
 	"net/url"
@@ -18,7 +19,8 @@ type origin struct {
 	backend http.Handler
 	uplink  *uplink
 	delay   time.Duration
-	maxAge  int // seconds; 0 leaves the backend's Cache-Control alone
+	tls     *tls.Config // for HTTP/2; nil: HTTP/1.1 in the clear
+	maxAge  int         // seconds; 0 leaves the backend's Cache-Control alone
 
 	mu       sync.Mutex
 	requests []*request
@@ -27,7 +29,7 @@ type origin struct {
 // request is one request as it is logged. Times are milliseconds since the Unix epoch, comparable with a page's
 // performance.timeOrigin.
 type request struct {
-	visitor      int
+	conn         *conn
 	method, path string
 	span, by     string
 	tracker      bool
@@ -48,7 +50,8 @@ type entry struct {
 	// By tells who asks: the header Sec-Fetch-Dest and the path of Referer.
 	By     string `json:"by"`
 	Status int64  `json:"status"`
-	// Body is bytes of body; Wire is bytes on the socket, headers included.
+	// Body is bytes of body; Wire is bytes on the socket, headers included. Requests that share a connection by HTTP/2
+	// are given their part of what it sent.
 	Body int64 `json:"body"`
 	Wire int64 `json:"wire"`
 	// Tracker tells a WebSocket: its bytes are not the uplink's.
@@ -58,6 +61,9 @@ type entry struct {
 	EndMs   float64 `json:"endMs"`
 }
 
+// What the headers of an answer are taken for where requests share a connection.
+const headerBytes = 150
+
 type connKey struct{}
 
 // serve answers one visitor.
@@ -65,10 +71,18 @@ func (o *origin) serve(visitor int, l net.Listener) error {
 	server := &http.Server{
 		Handler: http.HandlerFunc(o.answer),
 		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
+			if secure, ok := c.(*tls.Conn); ok {
+				c = secure.NetConn()
+			}
 			return context.WithValue(ctx, connKey{}, c)
 		},
+		TLSConfig: o.tls,
 	}
-	return server.Serve(&listener{Listener: l, origin: o, visitor: visitor})
+	shaped := &listener{Listener: l, origin: o, visitor: visitor}
+	if o.tls != nil {
+		return server.ServeTLS(shaped, "", "")
+	}
+	return server.Serve(shaped)
 }
 
 type listener struct {
@@ -82,18 +96,24 @@ func (l *listener) Accept() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &conn{Conn: c, uplink: l.origin.uplink, visitor: l.visitor, ready: time.Now().Add(l.origin.delay)}, nil
+	ready := time.Now().Add(l.origin.delay)
+	if l.origin.tls != nil {
+		ready = ready.Add(l.origin.delay)
+	}
+	return &conn{Conn: c, uplink: l.origin.uplink, visitor: l.visitor, ready: ready}, nil
 }
 
 func (o *origin) answer(w http.ResponseWriter, r *http.Request) {
 	c := r.Context().Value(connKey{}).(*conn)
-	entry := &request{visitor: c.visitor, method: r.Method, path: r.URL.RequestURI(), span: r.Header.Get("Range"), by: askedBy(r)}
+	entry := &request{conn: c, method: r.Method, path: r.URL.RequestURI(), span: r.Header.Get("Range"), by: askedBy(r)}
 	entry.start.Store(time.Now().UnixNano())
 	entry.tracker = r.Header.Get("Upgrade") != ""
 	o.mu.Lock()
 	o.requests = append(o.requests, entry)
 	o.mu.Unlock()
-	c.request.Store(entry)
+	if r.ProtoMajor == 1 {
+		c.request.Store(entry)
+	}
 	if entry.tracker {
 		c.late.Store(newDelayLine(c.Conn, o.delay, entry))
 	} else {
@@ -153,12 +173,17 @@ func (o *origin) report() map[string]any {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	entries := make([]entry, len(o.requests))
+	shares := map[*conn]int64{}
 	for i, r := range o.requests {
 		entries[i] = entry{
-			Visitor: r.visitor, Method: r.method, Path: r.path, Range: r.span, By: r.by, Status: r.status.Load(),
+			Visitor: r.conn.visitor, Method: r.method, Path: r.path, Range: r.span, By: r.by, Status: r.status.Load(),
 			Body: r.body.Load(), Wire: r.wire.Load(), Tracker: r.tracker,
 			StartMs: milliseconds(r.start.Load()), EndMs: milliseconds(r.end.Load()),
 		}
+		shares[r.conn] += headerBytes + entries[i].Body
+	}
+	for i, r := range o.requests {
+		entries[i].Wire += r.conn.shared.Load() * (headerBytes + entries[i].Body) / shares[r.conn]
 	}
 	return map[string]any{"requests": entries}
 }

@@ -39,7 +39,8 @@ func (u *uplink) take(n int) {
 	time.Sleep(time.Until(until))
 }
 
-// conn sends through the uplink and books what it sends to the request that it carries at the time.
+// conn sends through the uplink and books what it sends to the request that it carries at the time; by HTTP/2, and during
+// a TLS handshake, to all together.
 type conn struct {
 	net.Conn
 	uplink  *uplink
@@ -47,6 +48,7 @@ type conn struct {
 	// ready is when the connection is established, from the visitor's view.
 	ready   time.Time
 	request atomic.Pointer[request]
+	shared  atomic.Int64
 	// late is the tracker's way out, once the connection is a WebSocket.
 	late atomic.Pointer[delayLine]
 }
@@ -65,16 +67,15 @@ func (c *conn) Write(p []byte) (int, error) {
 		part := p[:min(turn, len(p))]
 		c.uplink.take(len(part))
 		// Booked first, so that whoever has received something finds it in the report.
-		r := c.request.Load()
-		if r != nil {
-			r.wire.Add(int64(len(part)))
+		booked := &c.shared
+		if r := c.request.Load(); r != nil {
+			booked = &r.wire
 		}
+		booked.Add(int64(len(part)))
 		n, err := c.Conn.Write(part)
 		sent += n
 		if err != nil {
-			if r != nil {
-				r.wire.Add(int64(n - len(part)))
-			}
+			booked.Add(int64(n - len(part)))
 			return sent, err
 		}
 		p = p[n:]

@@ -1,11 +1,12 @@
 package main
 
 import (
-	"context"
+	"crypto/tls"
 	"io"
 	"net"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -55,29 +56,43 @@ func TestUplinkSavesNothingUp(t *testing.T) {
 
 // TestReport asks for a body twice over one connection and holds the log against what the socket carried.
 func TestReport(t *testing.T) {
+	config, _, err := selfSigned()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Run("HTTP/1.1", func(t *testing.T) { testReport(t, nil, 3) })
+	t.Run("HTTP/2", func(t *testing.T) { testReport(t, config, 4) })
+}
+
+// The two requests take so many round trips at the least.
+func testReport(t *testing.T, config *tls.Config, trips time.Duration) {
 	body := make([]byte, 100_000)
 	o := &origin{
-		backend: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(body) }),
-		uplink:  &uplink{},
-		delay:   5 * time.Millisecond,
+		backend: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Protocol", r.Proto)
+			_, _ = w.Write(body)
+		}),
+		uplink: &uplink{},
+		delay:  5 * time.Millisecond,
+		tls:    config,
 	}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	go func() { _ = o.serve(3, l) }()
+	socket := &countingListener{Listener: l, closed: make(chan struct{})}
+	go func() { _ = o.serve(3, socket) }()
 
-	var received int64
-	transport := &http.Transport{DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
-		c, err := new(net.Dialer).DialContext(ctx, network, addr)
-		return &countingConn{c, &received}, err
-	}}
-	defer transport.CloseIdleConnections()
+	scheme, protocol := "http", "HTTP/1.1"
+	if config != nil {
+		scheme, protocol = "https", "HTTP/2.0"
+	}
+	transport := &http.Transport{ForceAttemptHTTP2: true, TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}
 	client := &http.Client{Transport: transport}
 	start := time.Now()
 	for range 2 {
-		response, err := client.Get("http://" + l.Addr().String() + "/a?b")
+		response, err := client.Get(scheme + "://" + l.Addr().String() + "/a?b")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -85,11 +100,15 @@ func TestReport(t *testing.T) {
 			t.Fatal(err)
 		}
 		response.Body.Close()
+		if got := response.Header.Get("Protocol"); got != protocol {
+			t.Errorf("answered by %s, want %s", got, protocol)
+		}
 	}
-	// One round trip to connect, one for each request.
-	if got := time.Since(start); got < 3*o.delay {
-		t.Errorf("two requests over one connection took %v, want at least %v", got, 3*o.delay)
+	if got := time.Since(start); got < trips*o.delay {
+		t.Errorf("two requests over one connection took %v, want at least %v", got, trips*o.delay)
 	}
+	transport.CloseIdleConnections()
+	<-socket.closed
 	entries := o.report()["requests"].([]entry)
 	if len(entries) != 2 {
 		t.Fatalf("%d requests logged, want 2", len(entries))
@@ -101,18 +120,37 @@ func TestReport(t *testing.T) {
 		}
 		wire += e.Wire
 	}
-	if wire != received {
-		t.Errorf("logged %d bytes on the wire, the client received %d", wire, received)
+	// What is divided is rounded down.
+	if sent := socket.sent.Load(); wire > sent || wire < sent-int64(len(entries)) {
+		t.Errorf("logged %d bytes on the wire, the socket sent %d", wire, sent)
 	}
+}
+
+// countingListener accepts one connection, counts what it sends, and says when it is closed.
+type countingListener struct {
+	net.Listener
+	sent   atomic.Int64
+	closed chan struct{}
+}
+
+func (l *countingListener) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	return &countingConn{Conn: c, listener: l}, err
 }
 
 type countingConn struct {
 	net.Conn
-	received *int64
+	listener *countingListener
+	once     sync.Once
 }
 
-func (c *countingConn) Read(p []byte) (int, error) {
-	n, err := c.Conn.Read(p)
-	*c.received += int64(n)
+func (c *countingConn) Write(p []byte) (int, error) {
+	n, err := c.Conn.Write(p)
+	c.listener.sent.Add(int64(n))
 	return n, err
+}
+
+func (c *countingConn) Close() error {
+	c.once.Do(func() { close(c.listener.closed) })
+	return c.Conn.Close()
 }

@@ -15,8 +15,8 @@ import { until, within } from '../../e2e/harness/wait.ts';
 import { arrivals } from '../harness/arrival.ts';
 import type { Arrival } from '../harness/arrival.ts';
 import { median, percentile, share, sum, table } from '../harness/figures.ts';
-import { startOrigin } from '../harness/origin.ts';
-import type { Backend } from '../harness/origin.ts';
+import { startOrigin, trusting } from '../harness/origin.ts';
+import type { Backend, Origin } from '../harness/origin.ts';
 import { main, scoped } from '../harness/scope.ts';
 import { makeSite, siteNames } from '../harness/sites.ts';
 import type { Site } from '../harness/sites.ts';
@@ -28,9 +28,10 @@ const { values } = parseArgs({
     'max-age': { type: 'string', multiple: true, default: ['0', '3600'] },
     rate: { type: 'string', default: '12.5' },
     delay: { type: 'string', default: '50' },
+    h2: { type: 'boolean', default: false },
   },
 });
-const shape = { rate: Number(values.rate) * 1e6, delayMs: Number(values.delay) };
+const shape = { rate: Number(values.rate) * 1e6, delayMs: Number(values.delay), h2: values.h2 };
 
 await main(async (scope) => {
   const lines: string[][] = [];
@@ -61,10 +62,12 @@ interface Returning {
 }
 
 async function measure(scope: Scope, site: Site, maxAge: number): Promise<{ plain: number[]; planktos: number[] }> {
-  const browser = await launch(scope, 'chrome');
   const { url } = await serve(scope, site.dir);
-  const plain = await ready(scope, browser, site, { site: site.dir }, maxAge);
-  const planktos = await ready(scope, browser, site, { target: url }, maxAge);
+  const backends: Backend[] = [{ site: site.dir }, { target: url }];
+  const origins = await Promise.all(backends.map((backend) => startOrigin(scope, backend, 1, { ...shape, maxAge })));
+  const browser = await launch(scope, 'chrome', { flags: trusting(...origins) });
+  const plain = await ready(scope, browser, site, origins[0]!);
+  const planktos = await ready(scope, browser, site, origins[1]!);
   // All that the page loads is in the store before it is left.
   const bytes = sum(site.resources.values());
   await until('the store to hold the page', async () => {
@@ -82,14 +85,7 @@ async function measure(scope: Scope, site: Site, maxAge: number): Promise<{ plai
 }
 
 /** A visitor who has been there once. */
-async function ready(
-  scope: Scope,
-  browser: Browser,
-  site: Site,
-  backend: Backend,
-  maxAge: number,
-): Promise<Returning> {
-  const origin = await startOrigin(scope, backend, 1, { ...shape, maxAge });
+async function ready(scope: Scope, browser: Browser, site: Site, origin: Origin): Promise<Returning> {
   const { page } = await visitor(scope, browser);
   const next = await arrivals(page, new Map([[site.page, site.resources]]));
   const visit = { page, next, url: origin.urls[0]! };
