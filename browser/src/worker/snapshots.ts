@@ -67,6 +67,8 @@ export class Snapshots {
   readonly #site: Site;
   /** by id, superseded ones until their contents are settled */
   readonly #kept: Table<Kept>;
+  /** shards on their way, by snapshot and hash: a page asks for many of their files at once */
+  readonly #loading = new Map<string, Promise<FileRow[] | undefined>>();
   #validating: Promise<boolean> | undefined;
   #validatedMs = 0;
   #askedMs = 0;
@@ -216,7 +218,7 @@ export class Snapshots {
 
   /** The row of a path of the site. Loads the shard that holds it. */
   async row(snapshot: Snapshot, path: string): Promise<FileRow | undefined> {
-    const table = this.#table(snapshot, path) ?? (await this.#loadShard(snapshot, shardFor(snapshot.root, path)!));
+    const table = this.#table(snapshot, path) ?? (await this.#load(snapshot, shardFor(snapshot.root, path)!));
     return table && lookup(table, path);
   }
 
@@ -230,6 +232,14 @@ export class Snapshots {
   #table(snapshot: Snapshot, path: string): FileRow[] | undefined {
     const shard = shardFor(snapshot.root, path);
     return shard ? snapshot.shards.get(shard[1]) : (snapshot.root.files ?? []);
+  }
+
+  #load(snapshot: Snapshot, shard: ShardRow): Promise<FileRow[] | undefined> {
+    const key = snapshot.id + shard[1];
+    const known = this.#loading.get(key);
+    const loading = known ?? this.#loadShard(snapshot, shard).finally(() => this.#loading.delete(key));
+    this.#loading.set(key, loading);
+    return loading;
   }
 
   /** @param here takes it from the store or not at all */
