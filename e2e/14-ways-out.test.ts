@@ -11,7 +11,8 @@ import type { Visitor } from './harness/browsers.ts';
 import { noise } from './harness/bytes.ts';
 import { isByEngine, origin } from './harness/origin.ts';
 import type { Origin, Rule } from './harness/origin.ts';
-import { brokenPictures, connected, controlled, explained, fetchIn, holds, kept, loaded, open, runs } from './harness/page.ts';
+import { brokenPictures, connected, controlled, disconnected, explained, fetchIn } from './harness/page.ts';
+import { holds, kept, loaded, open, runs } from './harness/page.ts';
 import { binary, pack, serve, tracker } from './harness/planktos.ts';
 import { check } from './harness/process.ts';
 import { galleryBytes, galleryLoads, galleryPictures, makeSite, scripts, sound } from './harness/site.ts';
@@ -207,6 +208,22 @@ test(
     });
   },
 );
+
+test('a worker that is stopped while peers come and go runs again to tell its page', { timeout: 240_000 }, async (t) => {
+  const site = await makeSite(t, { large: false });
+  const host = await origin(t, (await serve(t, site.dir)).url);
+  const [who, other] = [await visitor(t, browser), await visitor(t, browser)];
+  await explained([who, other], async () => {
+    for (const { page } of [who, other]) await open(page, host.url);
+    await Promise.all([connected(who.page), connected(other.page)]);
+    await stopWorker(who);
+    await other.page.goto('about:blank');
+    await disconnected(who.page);
+    await stopWorker(who);
+    await open(other.page, host.url);
+    await connected(who.page);
+  });
+});
 
 /** Whether the worker's records say that the site has lost it. */
 async function isNoted(scope: string): Promise<boolean> {

@@ -591,6 +591,19 @@ test('a content that has left the store is fetched again, and no longer given', 
   assert.deepEqual((await b!.get(site.files[0]!).got).data, data);
 });
 
+test('the worker is woken when a peer comes or goes, and told how many there are', async (t) => {
+  const site = await makeSite([noise(16384, 1)]);
+  const [a, b] = await visitors(t, site, [0], []);
+  connect(a!, b!);
+  await a!.until(() => a!.connections === 1);
+  assert.equal(a!.wakes, 1);
+  b!.close();
+  // The worker that was stopped hears nothing, and the one that is started asks anew.
+  await a!.until(() => a!.wakes === 2);
+  a!.reconnect();
+  await a!.until(() => a!.connections === 0);
+});
+
 test('a new port ends what the old one asked for, and serves as before', async (t) => {
   const site = await makeSite([noise(4 * pieceLength, 1)]);
   const [a, b] = await visitors(t, site, [0], []);

@@ -351,6 +351,8 @@ export class Core implements ContentsOwner, SwarmOwner, DownloadOwner, GetsOwner
     this.connections += connected ? 1 : -1;
     this.#post({ type: 'peer', id: peer.id, connected });
     this.#post({ type: 'status', connections: this.connections });
+    // A worker that was stopped has to run to tell the pages.
+    this.wake();
   }
 
   host(message: ToHost): void {

@@ -107,6 +107,9 @@ test('an engine that is closed leaves no worker behind, and no connection', () =
   engine.close();
   assert.deepEqual([open().length, worker.terminated], [0, true]);
   engine.close();
+  const before = wakes;
+  worker.onmessage!({ data: { type: 'wake' } });
+  assert.equal(wakes, before, 'the page may be on its way into the back/forward cache');
   worker.onerror?.(new Event('error', { cancelable: true }));
   assert.equal(ports.length, 1, 'what fails too late is not replaced');
 });

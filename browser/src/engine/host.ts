@@ -58,7 +58,7 @@ export function startHost(options: EngineOptions): EngineHandle {
       case 'beat':
         return post(message);
       case 'wake':
-        return options.wake();
+        return closed ? undefined : options.wake();
       case 'close':
         for (const { meeting } of meetings.values()) meeting.close(message.id);
         return;

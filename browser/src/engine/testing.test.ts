@@ -180,6 +180,8 @@ export class Visitor {
   /** which goes so much faster than the test's */
   clockRate = 1;
   connections = 0;
+  /** how often the worker was to be woken */
+  wakes = 0;
   /** chunks are consumed as they come; false leaves them outstanding */
   consume = true;
   /** what the worker does for room: nothing */
@@ -217,7 +219,11 @@ export class Visitor {
           };
         },
       },
-      { peerId: randomBytes(20).toString('hex'), post: () => {}, listen: (handler) => (listen = handler) },
+      {
+        peerId: randomBytes(20).toString('hex'),
+        post: ({ type }) => void (type === 'wake' && this.wakes++),
+        listen: (handler) => (listen = handler),
+      },
     );
     this.#listen = listen!;
     this.reconnect();
