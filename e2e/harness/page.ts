@@ -177,16 +177,22 @@ export async function explained<T>(visitors: readonly Visitor[], test: () => Pro
 
 async function report({ page, log }: Visitor, index: number): Promise<string> {
   const state = async (): Promise<string> => {
-    const now = await page.evaluate(async () => ({
-      url: location.href,
-      controlled: Boolean(navigator.serviceWorker?.controller),
-      connections: window.planktos?.connections,
-      snapshot: window.planktos?.snapshot,
-      stats: await Promise.race([
-        window.planktos?.stats().catch(String),
-        new Promise((late) => setTimeout(() => late('no answer'), 2_000)),
-      ]),
-    }));
+    const now = await page.evaluate(async () => {
+      const { planktos } = window;
+      const soon = <T>(answer?: Promise<T>) =>
+        Promise.race([answer?.catch(String), new Promise((late) => setTimeout(() => late('no answer'), 1_500))]);
+      // A worker that was stopped is woken by `stats`, and told the connections by the engine.
+      const told = new Promise((tell) => planktos?.addEventListener('status', () => tell(planktos.connections)));
+      return {
+        url: location.href,
+        controlled: Boolean(navigator.serviceWorker?.controller),
+        connections: planktos?.connections,
+        snapshot: planktos?.snapshot,
+        engines: await soon(navigator.locks?.query().then(({ held }) => held?.map(({ clientId }) => clientId))),
+        stats: await soon(planktos?.stats()),
+        woken: await soon(planktos && told),
+      };
+    });
     return JSON.stringify(now);
   };
   const now = await within(5_000, 'the page to answer', state()).catch(String);
