@@ -19,6 +19,7 @@ import { pack, serve } from './harness/planktos.ts';
 import { makeSite, oddNames, page, scripts, urlPath } from './harness/site.ts';
 import type { Site } from './harness/site.ts';
 import { staticHost } from './harness/static.ts';
+import { keeps } from './harness/store.ts';
 import { until } from './harness/wait.ts';
 
 /** How long a navigation waits for the manifest. */
@@ -187,6 +188,34 @@ for (const [kind, browser] of browsers) {
           return true;
         };
         assert.ok((await seen(2)) || (await seen(3)) || (await seen(4)), 'three releases were seen later');
+      });
+    });
+
+    test('where browsers may keep a page, it waits for nobody; the next one is of the release, whole', async (t) => {
+      const { site, host, who } = await arrived(t);
+      const second = `${host.url}second.html`;
+      host.rules = [(path) => (path.includes('planktos') ? undefined : { headers: { 'cache-control': 'max-age=3600' } })];
+      await explained([who], async () => {
+        // From now on the browser has the two in its HTTP cache, for an hour.
+        await open(who.page, second);
+        for (const path of ['second.html', 'js/classic.js']) await fetchIn(who.page, host.url + path, { cache: 'reload' });
+        await who.page.reload({ waitUntil: 'load' });
+        await keeps(who.page, host.url, ['second.html', 'js/classic.js']);
+        const title = 'Second, released';
+        await site.write('js/classic.js', '(window.runs ??= {}).classic = 1; window.release = 2;\n');
+        await site.write('second.html', page(title, ['img/front-1.png']));
+        await serverHas(host, 'second.html', title);
+        await open(who.page, second);
+        await right(who.page, 'Second');
+        const isNext = async (): Promise<boolean> => {
+          await open(who.page, second);
+          return (await who.page.title()) === title;
+        };
+        await until('the release to be seen', isNext, { timeoutMs: 60_000 });
+        await right(who.page, title);
+        // Not what the page has run: Chromium may have that in memory, of the page before, and asks nobody.
+        assert.match((await fetchIn(who.page, `${host.url}js/classic.js`)).text, /release = 2/);
+        await keeps(who.page, host.url, ['second.html', 'js/classic.js']);
       });
     });
 

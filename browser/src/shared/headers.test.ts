@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { isPrivate, keptHeaders, protectiveHeaders } from './headers.ts';
+import { isPrivate, keptHeaders, lifetimeMs, protectiveHeaders } from './headers.ts';
 
 test('headers of one transfer are not kept', () => {
   const headers = new Headers({
@@ -36,6 +36,23 @@ for (const [name, value, want] of [
     assert.equal(isPrivate(new Headers({ [name]: value })), want);
   });
 }
+
+for (const [value, want] of [
+  ['max-age=600', 600_000],
+  ['public, Max-Age="60"', 60_000],
+  ['s-maxage=600', 0],
+  ['max-age=600, no-cache', 0],
+  ['max-age=0, must-revalidate', 0],
+  ['max-age=soon', 0],
+] as const) {
+  test(`a cache may give what says ${value} for ${want} ms`, () => {
+    assert.equal(lifetimeMs([['etag', '"a"'], ['Cache-Control', value]]), want);
+  });
+}
+
+test('a cache asks again for what says nothing of it', () => {
+  assert.equal(lifetimeMs([['etag', '"max-age=600"']]), 0);
+});
 
 test('what protects a page is told from what describes it', () => {
   const protective: [string, string][] = [

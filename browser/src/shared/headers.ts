@@ -34,6 +34,13 @@ export function isPrivate(headers: HeaderReader): boolean {
   );
 }
 
+/** How long a cache may give what is kept with these without asking for it again, by `max-age` (RFC 9111, 4.2.1), in ms. */
+export function lifetimeMs(headers: HeaderList): number {
+  const [, control = ''] = headers.find(([name]) => /^cache-control$/i.test(name)) ?? [];
+  const [, seconds = 0] = /(?:^|[\s,])max-age="?(\d+)/i.exec(control) ?? [];
+  return /no-cache/i.test(control) ? 0 : 1000 * Number(seconds);
+}
+
 /**
  * Headers that protect a page rather than describe it: what one document of a site was sent with says what another one
  * would have been sent with, when the origin cannot be asked.

@@ -9,6 +9,7 @@ import { isWhole } from './origin.ts';
 import { probe } from './outage.ts';
 import type { Client, Site } from './site.ts';
 import type { Snapshot } from './snapshots.ts';
+import { isWavering } from './snapshots.ts';
 import { isStreaming } from './streams.ts';
 
 /** A page tells of no more than this. */
@@ -35,6 +36,12 @@ export function permissionChanged(site: Site): void {
   if (!site.engines.size) void summon(site);
 }
 
+/** A page that was shown without waiting for the origin may have missed what that said meanwhile. */
+function tellOld({ originState, snapshots: { current } }: Site, id: string, { snapshot }: Client): void {
+  const isNews = originState === 'up' && current && !isWavering(current) && snapshot && snapshot !== current.id;
+  if (isNews) post(id, { type: 'update', snapshot: current.id });
+}
+
 /** Handles one message. Never rejects. */
 export async function hear(site: Site, event: ExtendableMessageEvent): Promise<void> {
   const { id, url = '', visibilityState } = (event.source ?? {}) as Partial<WindowClient>;
@@ -56,6 +63,7 @@ export async function hear(site: Site, event: ExtendableMessageEvent): Promise<v
       if (isStreaming()) post(id, { type: 'stream', active: true });
       if (!mayHost(site, client)) site.engines.stop(id);
       if (!site.engines.size) void summon(site);
+      if (isNew && client?.navigated) tellOld(site, id, client);
       // The page was there before the worker.
       if (client && !client.navigated && Array.isArray(message.loaded)) {
         if (isNew) await takeDocument(site, id, client, url).catch(() => {});

@@ -1,6 +1,7 @@
 /** Navigations: the newest document, from the store where the origin says that it still is, or says nothing. */
 import { encodePath } from '../shared/manifest.ts';
 import type { HeaderList } from '../shared/headers.ts';
+import { lifetimeMs } from '../shared/headers.ts';
 import { activeBytes, patienceMs } from '../shared/policy.ts';
 import { answer, headersOf, isDocument, withTag } from './answers.ts';
 import { pin, pinLater, tidy, visitBegins } from './clients.ts';
@@ -23,8 +24,20 @@ function isDue(site: Site, { cache, referrer, url }: Request): boolean {
   return cache !== 'default' || !referrer.startsWith(site.scope) || !site.snapshots.fresh;
 }
 
-/** Validates for a navigation, and gives its page the newest snapshot. */
-export async function begin(site: Site, event: FetchEvent): Promise<void> {
+/**
+ * Whether a cache would give the path's document without asking: the host lets it for a while, and the document was
+ * still the newest when the manifest was shown last.
+ */
+async function lasts({ known, originState, shownMs }: Site, { cache }: Request, path: string): Promise<boolean> {
+  const forMs = lifetimeMs((await known.get(path))?.headers ?? []);
+  return cache === 'default' && originState === 'up' && Date.now() - shownMs < forMs;
+}
+
+/**
+ * Validates for a navigation, and gives its page the newest snapshot: at once if what is shown is `lasting`, and a
+ * release is for the navigation after it.
+ */
+export async function begin(site: Site, event: FetchEvent, lasting?: Promise<boolean>): Promise<void> {
   endLeft();
   // A slow origin does not hold the page back: it begins with the newest snapshot known.
   const validated = isDue(site, event.request) ? within(patienceMs, site.snapshots.validate()) : Promise.resolve();
@@ -32,26 +45,32 @@ export async function begin(site: Site, event: FetchEvent): Promise<void> {
   site.saveData = event.request.headers.has('save-data');
   if (await visitBegins()) site.paused = false;
   if (site.mayShare() !== shared) permissionChanged(site);
-  await pinLater(site, event.resultingClientId, validated);
+  event.waitUntil(validated);
+  await pinLater(site, event.resultingClientId, (await lasting) ? Promise.resolve() : validated);
   event.waitUntil(tidy(site));
 }
 
 export async function navigation(site: Site, event: FetchEvent, path: string): Promise<Response> {
   const { snapshots } = site;
   const before = snapshots.current;
-  const begun = begin(site, event);
   const { url } = event.request;
+  const holding = documentFor(site, event, path);
+  const lasting = Promise.all([holding, lasts(site, event.request, path)]).then((all) => all.every(Boolean));
+  const begun = begin(site, event, lasting.catch(() => false));
   const late = site.late.get(url)?.response;
   site.late.delete(url);
-  const held = await documentFor(site, event, path);
+  const held = await holding;
   if (held) {
     await begun;
-    const again = () => (snapshots.current === before ? held : documentFor(site, event, path));
+    const same = snapshots.current === before || (await lasting);
+    const again = () => (same ? held : documentFor(site, event, path));
     const newest = await (snapshots.stale ? inOutage(site, event, path) : again());
     if (newest) return newest();
   }
 
-  const asking = late ? Promise.resolve(late) : ask(site, event, path);
+  const { current } = snapshots;
+  const newest = current && snapshots.peek(current, path)?.map(({ row }) => row);
+  const asking = late ? Promise.resolve(late) : ask(site, event, path, newest);
   const answered = asking.catch(() => undefined);
   // What only the host has is waited for as over plain HTTP.
   const theirs = site.theirs.delete(path) || isAltered(site, path);

@@ -53,11 +53,14 @@ export function meter(site: Site): (chunk?: { length: number }) => void {
 }
 
 /**
- * Asks the origin what a page asks. A path that is private to the visitor is kept out of everything from then on, and
- * what was stored of it while it was public is deleted.
+ * Asks the origin what a page asks: past the HTTP cache if what the path was last seen to have is none of `rows`, as after
+ * a release. A path that is private to the visitor is kept out of everything from then on, and what was stored of it
+ * while it was public is deleted.
  */
-export async function ask(site: Site, event: FetchEvent, path: string): Promise<Response> {
-  const response = await measured(site, passOn(site, event));
+export async function ask(site: Site, event: FetchEvent, path: string, rows?: FileRow[]): Promise<Response> {
+  const last = rows && !isAltered(site, path) ? await site.known.get(path) : undefined;
+  const replaced = !!last && rows!.every(([, hash, size]) => hash !== last.hash || size !== last.size);
+  const response = await measured(site, passOn(site, event, replaced));
   if (response.status === 200 && isPrivate(response.headers)) {
     site.altered.set(path, rewritten);
     event.waitUntil(forgetPath(site, path));
@@ -90,8 +93,10 @@ export async function mismatched(
   mixed: boolean,
   counts = true,
 ): Promise<void> {
-  const { snapshots, altered } = site;
+  const { snapshots, altered, known } = site;
   snapshots.doubt();
+  // It may be an older release's, out of the HTTP cache.
+  if (path && !(await known.get(path))) await known.set(path, { hash: '', size: 0, headers: [] });
   if ((await snapshots.validate()) && counts && snapshots.current?.id === snapshot.id) {
     altered.set(path, (altered.get(path) ?? 0) + 1);
     await site.save();

@@ -17,17 +17,21 @@ const waiting = new Map<FetchEvent, Waiting>();
 /** A page that is only coming is no client yet in Firefox: its request is left alone for so long. */
 const comingMs = 30_000;
 
-/** Passes a page's request on. Rejects as `fetch` does; a network error once nobody waits for the answer any more. */
-export async function passOn(site: Site, event: FetchEvent): Promise<Response> {
+/**
+ * Passes a page's request on, `anew` past what the HTTP cache would give without asking. Rejects as `fetch` does; a
+ * network error once nobody waits for the answer any more.
+ */
+export async function passOn(site: Site, event: FetchEvent, anew = false): Promise<Response> {
   endLeft();
   const { request } = event;
   const { mode, headers, referrer, referrerPolicy } = request;
+  const cache = anew ? 'no-cache' : request.cache;
   // A request that is given a signal is a new one: a navigation is none any more, and loses what only browsers may ask.
-  if (headers.has('range') || (mode === 'navigate' && !site.snapshots.originDown)) return fetch(request);
+  if (headers.has('range') || (mode === 'navigate' && !site.snapshots.originDown && !anew)) return fetch(request);
   const abort = new AbortController();
   waiting.set(event, { atMs: performance.now(), abort });
   try {
-    return await fetch(request, { signal: abort.signal, referrer, referrerPolicy });
+    return await fetch(request, { signal: abort.signal, cache, referrer, referrerPolicy });
   } catch (error) {
     if (abort.signal.aborted) return Response.error();
     throw error;

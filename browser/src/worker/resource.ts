@@ -259,7 +259,7 @@ async function speaking(site: Site, job: Job): Promise<Response> {
   const client = event.clientId;
   const copy = (await site.snapshots.supersedes(snapshot, row)) && (await fromCopy(site, job));
   if (copy) return copy;
-  const response = await ask(site, event, path);
+  const response = await ask(site, event, path, rows);
   const arrival: Arrival = { response, rows, snapshot, path, client, turn };
   const { headers, status } = response;
   const otherwise = (answer: Response): Response => {

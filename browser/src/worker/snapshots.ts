@@ -59,6 +59,9 @@ export function askManifest(scope: string): void {
   early.catch(() => {});
 }
 
+/** A site may go back; a host that shows now one release, now another, does not have pages told for ever. */
+export const isWavering = ({ left = 0 }: Snapshot): boolean => left > 1;
+
 export class Snapshots {
   readonly live = new Map<string, Snapshot>();
   current: Snapshot | undefined;
@@ -192,14 +195,13 @@ export class Snapshots {
     const known = this.live.get(id);
     const before = this.current;
     const newer = before?.id !== id;
-    const { left = 0 } = known ?? {};
     if (newer && before) before.left = (before.left ?? 0) + 1;
     site.goneMs = 0;
     if (known && JSON.stringify(known.root) === JSON.stringify(root)) {
       this.current = known;
     } else {
       const firstSeenMs = known?.firstSeenMs ?? Date.now();
-      this.current = { id, root, firstSeenMs, shards: known?.shards ?? new Map() };
+      this.current = { id, left: 0, shards: new Map(), ...known, root, firstSeenMs };
       this.live.set(id, this.current);
       await this.#kept.set(id, { root, firstSeenMs });
       site.engines.tell({ type: 'rows', id, root, rows: rowsOf(this.current) });
@@ -209,8 +211,7 @@ export class Snapshots {
     if (!this.live.has(this.proven!)) this.proven = before?.id;
     site.altered.clear();
     void site.save();
-    // A site may go back; a host that shows now one release, now another, does not have pages told for ever.
-    if (left > 1) return;
+    if (isWavering(this.current)) return;
     for (const [client, { snapshot }] of site.clients) {
       if (snapshot && snapshot !== id) post(client, { type: 'update', snapshot: id });
     }
