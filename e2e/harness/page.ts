@@ -89,14 +89,6 @@ export function controlled(page: Page): Promise<boolean> {
   return page.evaluate(() => navigator.serviceWorker.controller !== null);
 }
 
-/** Crashes the page, as only Chromium lets a test do. */
-export async function crash(page: Page): Promise<void> {
-  const crashed = new Promise((resolve) => page.once('error', resolve));
-  const session = await page.createCDPSession();
-  session.send('Page.crash').catch(() => undefined); // there is nobody left to answer
-  await crashed;
-}
-
 /** How often each script of the page has run, once the page is loaded. */
 export function runs(page: Page): Promise<Record<string, number> | undefined> {
   return page.evaluate(() => window.runs);
