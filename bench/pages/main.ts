@@ -30,11 +30,19 @@ const { values } = parseArgs({
 const visitors = Number(values.visitors);
 const shape = { rate: Number(values.rate) * 1e6, delayMs: Number(values.delay) };
 
+declare global {
+  interface Window {
+    peerMs?: number;
+  }
+}
+
 interface View {
   visitor: number;
   path: string;
   startMs: number;
   endMs: number;
+  /** from the navigation's start until the page's own engine had its first peer; if it had one before it was left */
+  peerMs: number | undefined;
 }
 interface Run {
   system: string;
@@ -48,6 +56,8 @@ interface Run {
   /** resources, as a multiple of one copy of each */
   copies: number;
 }
+
+const secondsToPeer = (ms: number): string => (Number.isFinite(ms) ? seconds(ms) : '-');
 
 await main(async (scope) => {
   const walk = await makeWalk(scope, 5);
@@ -64,13 +74,14 @@ await main(async (scope) => {
       seconds(middle((run) => median(times(run)))),
       share(median(rounds.map((all) => median(times(pick(all))) / median(times(all[0]!))))),
       seconds(middle((run) => Math.max(...times(run)))),
+      secondsToPeer(middle((run) => median(run.views.map(({ peerMs = Infinity }) => peerMs)))),
       megabytes(middle((run) => run.resources)),
       middle((run) => run.copies).toFixed(2),
       megabytes(middle((run) => run.held)),
       megabytes(middle((run) => run.documents)),
     ];
   };
-  const head = ['pages 2 to 5', 'median s', 'of plain', 'worst s', 'origin MB', 'copies', 'held MB', 'documents MB'];
+  const head = ['pages 2 to 5', 'median s', 'of plain', 'worst s', 'peer s', 'origin MB', 'copies', 'held MB', 'documents MB'];
   console.log(table([head, line((all) => all[0]!), line((all) => all[1]!)]));
   await mkdir(join(root, 'bench/out'), { recursive: true });
   await writeFile(join(root, 'bench/out/pages.json'), JSON.stringify({ values, rounds }, undefined, 1));
@@ -86,6 +97,7 @@ function run(system: 'plain' | 'planktos', walk: Walk): Promise<Run> {
     const tabs = [];
     for (let i = 0; i < visitors; i++) {
       const { page } = await visitor(scope, browser);
+      await page.evaluateOnNewDocument(notePeer);
       tabs.push({ page, next: await arrivals(page, walk.pages), url: origin.urls[i]! });
     }
     await Promise.all(
@@ -105,13 +117,21 @@ function run(system: 'plain' | 'planktos', walk: Walk): Promise<Run> {
           void page.goto(url + path, { timeout: 60_000 }).catch(() => undefined);
           const { endMs, wrong } = await within(60_000, `visitor ${i} to have ${path} by ${system}`, arrived);
           if (wrong.length > 0) throw new Error(`${system}: not what the site holds: ${wrong.join(', ')}`);
-          views.push({ visitor: i, path, startMs, endMs });
           await delay(Number(values.dwell) * 1_000);
+          const peerMs = await page.evaluate(() => window.peerMs);
+          views.push({ visitor: i, path, startMs, endMs, peerMs });
         }
       }),
     );
     const entries = (await origin.settled()).slice(before).filter((entry) => !entry.tracker && entry.body > 0);
     return { system, views, entries, ...(await cost(walk, entries, views, target)) };
+  });
+}
+
+/** Runs in the page. */
+function notePeer(): void {
+  navigator.serviceWorker?.addEventListener('message', ({ data }) => {
+    if (data?.planktos === 'peer' && data.detail.connected) window.peerMs ??= performance.now();
   });
 }
 
