@@ -13,6 +13,7 @@ import { until } from './harness/wait.ts';
 
 const browsers = launchAll({ after });
 const once = Object.fromEntries(scripts.map((name) => [name, 1]));
+const stalePages = 'a CDN that still has the old pages, and all else of the new release';
 const isManifest = (path: string): boolean => path === 'planktos/manifest.json';
 const isWorker = (path: string): boolean => path === 'planktos.sw.min.js';
 
@@ -47,6 +48,7 @@ for (const [kind, browser] of browsers) {
       ['the new manifest, and the old files', [newManifest]],
       ['the old manifest, and the new files', [uploaded(() => true)]],
       ['the new manifest, and some of the new files', [newManifest, uploaded(isSome)]],
+      [stalePages, [newManifest, uploaded((path) => !/\.html$|^$|\/$/.test(path))]],
       ['a CDN of which every third answer is new', [(...asked) => (turn++ % 3 ? undefined : everything(...asked))]],
       ['the manifest is cut off', [(path) => (isManifest(path) ? cutOff : undefined)]],
       ['the manifest is not there yet', [(path) => (isManifest(path) ? missing : undefined)]],
@@ -80,6 +82,10 @@ for (const [kind, browser] of browsers) {
         for (const again of ['', ', again']) {
           await open(who.page, `${host.url}gallery.html`);
           await whole(what + again);
+          if (what !== stalePages) continue;
+          for (const path of galleryPictures) {
+            assert.equal((await fetchIn(who.page, path)).sha256, old.hash(path), `an old page goes with its own ${path}`);
+          }
         }
         host.rules = [];
         await opens('Gallery', `what was there before, after that: ${what}`);
@@ -113,9 +119,10 @@ for (const [kind, browser] of browsers) {
       await gallery('Gallery');
       await keeps(who.page, host.url, galleryLoads);
       host.rules = [(path) => (isManifest(path) ? { status: 200, body: manifest } : undefined)];
-      await until('the page to take the new one up', async () => {
+      await until('the new one to be known', async () => {
         await gallery('Gallery');
-        return (await who.page.evaluate(() => window.planktos.snapshot)) !== snapshot;
+        const all = await who.page.evaluate(() => window.planktos.getAllSnapshots());
+        return all.some(({ id, current }) => current && id !== snapshot);
       });
       host.rules = [() => ({ refuse: true })];
       await gallery('Gallery');

@@ -56,12 +56,19 @@ export function pin(site: Site, id: string, snapshot = ''): Client {
 }
 
 /** Pins a client as soon as the newest snapshot is known. */
-export async function pinLater(site: Site, id: string, validated: Promise<unknown>): Promise<void> {
+export async function pinLater(site: Site, id: string, validated: Promise<unknown>, early: boolean): Promise<void> {
   const pinned = validated.then(() => {
-    pin(site, id, site.snapshots.current?.id).navigated = true;
+    Object.assign(pin(site, id, site.snapshots.current?.id), { navigated: true, early });
   });
   pending.set(id, pinned);
   await pinned.finally(() => pending.delete(id));
+}
+
+/** Gives a page that has just begun another snapshot. */
+export function repin(site: Site, id: string, snapshot: string): void {
+  const client = site.clients.get(id);
+  if (client) client.snapshot = snapshot;
+  void site.save();
 }
 
 /** The client that a request comes from. */

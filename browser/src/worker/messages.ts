@@ -36,10 +36,9 @@ export function permissionChanged(site: Site): void {
   if (!site.engines.size) void summon(site);
 }
 
-/** A page that was shown without waiting for the origin may have missed what that said meanwhile. */
-function tellOld({ originState, snapshots: { current } }: Site, id: string, { snapshot }: Client): void {
-  const isNews = originState === 'up' && current && !isWavering(current) && snapshot && snapshot !== current.id;
-  if (isNews) post(id, { type: 'update', snapshot: current.id });
+/** A page that was shown before the origin was heard may have been told of a release before it could listen. */
+function tellOld({ snapshots: { current } }: Site, id: string, { snapshot }: Client): void {
+  if (current && snapshot !== current.id && !isWavering(current)) post(id, { type: 'update', snapshot: current.id });
 }
 
 /** Handles one message. Never rejects. */
@@ -63,7 +62,7 @@ export async function hear(site: Site, event: ExtendableMessageEvent): Promise<v
       if (isStreaming()) post(id, { type: 'stream', active: true });
       if (!mayHost(site, client)) site.engines.stop(id);
       if (!site.engines.size) void summon(site);
-      if (isNew && client?.navigated) tellOld(site, id, client);
+      if (isNew && client?.early) tellOld(site, id, client);
       // The page was there before the worker.
       if (client && !client.navigated && Array.isArray(message.loaded)) {
         if (isNew) await takeDocument(site, id, client, url).catch(() => {});

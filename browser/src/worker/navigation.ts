@@ -4,7 +4,7 @@ import type { HeaderList } from '../shared/headers.ts';
 import { lifetimeMs } from '../shared/headers.ts';
 import { activeBytes, patienceMs } from '../shared/policy.ts';
 import { answer, headersOf, isDocument, withTag } from './answers.ts';
-import { pin, pinLater, tidy, visitBegins } from './clients.ts';
+import { pinLater, repin, tidy, visitBegins } from './clients.ts';
 import { stored } from './content.ts';
 import { loader, scriptsFirst, wait } from './loader.ts';
 import { permissionChanged } from './messages.ts';
@@ -46,7 +46,8 @@ export async function begin(site: Site, event: FetchEvent, lasting?: Promise<boo
   if (await visitBegins()) site.paused = false;
   if (site.mayShare() !== shared) permissionChanged(site);
   event.waitUntil(validated);
-  await pinLater(site, event.resultingClientId, (await lasting) ? Promise.resolve() : validated);
+  const early = !!(await lasting);
+  await pinLater(site, event.resultingClientId, early ? Promise.resolve() : validated, early);
   event.waitUntil(tidy(site));
 }
 
@@ -148,7 +149,7 @@ async function documentFor(
     const shield = known ? [] : await site.records.get<HeaderList>('shield');
     return () => {
       snapshot.given = row;
-      if (snapshot !== snapshots.current) pin(site, resultingClientId, snapshot.id).navigated = true;
+      if (snapshot !== snapshots.current) repin(site, resultingClientId, snapshot.id);
       site.count('store', blob.size);
       return withTag(site, answer(blob, headersOf(site, snapshot, row, known, shield), row[2]));
     };

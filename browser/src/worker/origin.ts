@@ -3,7 +3,7 @@ import type { FileRow } from '../shared/manifest.ts';
 import { isPrivate } from '../shared/headers.ts';
 import * as policy from '../shared/policy.ts';
 import { withBody } from './answers.ts';
-import { post } from './clients.ts';
+import { post, repin } from './clients.ts';
 import type { Arrival } from './content.ts';
 import { forget, idOf, newHasher, recognise } from './content.ts';
 import type { OriginSpeed } from '../shared/policy.ts';
@@ -105,6 +105,22 @@ export async function mismatched(
 }
 
 /**
+ * Whether a document is that of another release that is known here, as a cache on the way may still have it: then its
+ * page lives on that.
+ */
+async function isOlder(site: Site, event: FetchEvent, { path = '', client }: Arrival, hash: string): Promise<boolean> {
+  const { snapshots } = site;
+  if (event.request.mode !== 'navigate') return false;
+  for (const each of [...snapshots.live.values()].reverse()) {
+    if (!(await snapshots.targets(each, path)).some(({ row }) => row[1] === hash)) continue;
+    snapshots.doubt();
+    repin(site, client, each.id);
+    return true;
+  }
+  return false;
+}
+
+/**
  * Passes a whole response on while hashing and storing it: the page reads at its own pace, and what does not match is
  * not kept. Other responses are passed on as they are.
  */
@@ -128,8 +144,9 @@ export async function capture(site: Site, event: FetchEvent, arrival: Arrival): 
     turn?.arrived();
     // Only the likeliest has been written.
     const keep = async (match: FileRow): Promise<boolean | undefined> => (match === row ? writer?.commit() : false);
-    const match = await recognise(site, arrival, await hasher.finish(), hasher.size, keep);
-    if (!match) await mismatched(site, arrival, true);
+    const hash = await hasher.finish();
+    const match = await recognise(site, arrival, hash, hasher.size, keep);
+    if (!match && !(await isOlder(site, event, arrival, hash))) await mismatched(site, arrival, true);
   };
   const body = streamOf(event, {
     async next() {

@@ -61,16 +61,17 @@ async function visit(site: Site, path: string): Promise<string> {
   const id = `page ${++navigations}`;
   const waits: Promise<unknown>[] = [];
   const { signal } = new AbortController();
+  const [url, headers] = [scope + path, new Headers()];
   const event = {
-    request: { url: scope + path, cache: 'reload', referrer: '', headers: new Headers(), destination: 'document', signal },
+    request: { url, mode: 'navigate', cache: 'reload', referrer: '', headers, destination: 'document', signal },
     resultingClientId: id,
     clientId: id,
     waitUntil: (promise: Promise<unknown>) => waits.push(promise),
   } as unknown as FetchEvent;
   const response = await during(navigation(site, event, path), 1);
   const text = (await response.text()).replace(/<script.*?<\/script>/s, '');
-  snapshotOf = site.clients.get(id)?.snapshot;
   await during(Promise.all(waits), 1);
+  snapshotOf = site.clients.get(id)?.snapshot;
   await pass(5000);
   const loads = response.status === 503;
   const said = loads ? `loader, ${(await during(load(site, event, path), 1000)).status}` : text;
@@ -115,7 +116,7 @@ const names = (...rows: FileRow[]): string[] => rows.map(([, hash, size]) => nam
 test('in an outage after half a release, pages are of the release before it', async () => {
   const { site, directory, first } = await halfReleased();
   assert.equal(await visit(site, 'page.html'), 'page 1', 'what the origin has at that path');
-  assert.equal(snapshotOf, idOf(2));
+  assert.deepEqual([snapshotOf, site.altered.size], [idOf(1), 0], 'the document decides');
   await site.keeper.sweep();
   assert.deepEqual(directory.names.sort(), names(first.css, first.page, first.same));
   files = undefined;
@@ -156,8 +157,10 @@ test('where no page is ever whole, the release before it goes after a day', asyn
     await visit(site, 'page.html');
     return [...site.snapshots.live.keys()];
   };
-  for (const hours of [0, 23]) assert.deepEqual(await liveAfter(hours), [idOf(1), idOf(2)]);
-  assert.deepEqual(await liveAfter(2), [idOf(2)]);
+  for (const hours of [0, 23, 2]) assert.deepEqual(await liveAfter(hours), [idOf(1), idOf(2)]);
+  assert.equal(snapshotOf, idOf(1), 'the page that is open lives on it');
+  assert.deepEqual(await liveAfter(0), [idOf(2)]);
+  assert.equal(snapshotOf, idOf(2), 'whatever the origin has at its path');
 });
 
 test('a page that is not stored is asked for in both releases', async () => {

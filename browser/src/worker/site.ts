@@ -30,6 +30,8 @@ export interface Client {
   base: Totals;
   /** whether it began under this worker */
   navigated?: boolean;
+  /** whether it was shown before the origin was heard */
+  early?: boolean;
   /** what its `hello` said */
   canShare?: boolean;
   gpc?: boolean;
