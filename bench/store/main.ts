@@ -1,7 +1,8 @@
 /**
  * `make bench-store`: what the store gives, in Chromium and Firefox with a profile on disk. The first byte of a file
  * out of few and out of many, by a worker that runs and by one that the browser has to start; and 50 MB through the
- * worker next to plain HTTP from loopback, in turn.
+ * worker next to plain HTTP from loopback, in turn. All of it without an engine, and with one that is connected to a
+ * second visitor, who wants nothing.
  *
  * Options: --files N (1000), --samples N (15).
  */
@@ -15,7 +16,7 @@ import { kinds, launch, visitor } from '../../e2e/harness/browsers.ts';
 import type { Kind } from '../../e2e/harness/browsers.ts';
 import { temporaryFolder } from '../../e2e/harness/cleanup.ts';
 import type { Scope } from '../../e2e/harness/cleanup.ts';
-import { controlled, open } from '../../e2e/harness/page.ts';
+import { connected, controlled, open } from '../../e2e/harness/page.ts';
 import { root, serve } from '../../e2e/harness/planktos.ts';
 import { until } from '../../e2e/harness/wait.ts';
 import { median, percentile, table } from '../harness/figures.ts';
@@ -33,6 +34,7 @@ const samples = Number(values.samples ?? 15);
 interface Result {
   kind: Kind;
   files: number;
+  engine: boolean;
   /** ms until the first byte */
   warm: number[];
   cold: number[];
@@ -44,17 +46,20 @@ interface Result {
 await main(async () => {
   const results: Result[] = [];
   for (const kind of kinds) {
-    for (const files of [10, many]) results.push(await scoped((each) => run(each, kind, files)));
+    for (const engine of [false, true]) {
+      for (const files of [10, many]) results.push(await scoped((each) => run(each, kind, files, engine)));
+    }
   }
-  const cells = results.flatMap(({ kind, files, warm, cold, store, http }) => {
+  const cells = results.flatMap(({ kind, files, engine, warm, cold, store, http }) => {
+    const where = engine ? `${kind}, engine` : kind;
     const ratio = store && http ? median(store) / median(http) : undefined;
     return [
-      [`${kind}, ${files} files: first byte, worker running`, ...figures(warm), 'ms', ''],
-      [`${kind}, ${files} files: first byte, worker stopped`, ...figures(cold), 'ms', ''],
+      [`${where}, ${files} files: first byte, worker running`, ...figures(warm), 'ms', ''],
+      [`${where}, ${files} files: first byte, worker stopped`, ...figures(cold), 'ms', ''],
       ...(store && http
         ? [
-            [`${kind}: 50 MB from the store`, ...figures(store), 'MB/s', ratio!.toFixed(2)],
-            [`${kind}: 50 MB by HTTP from loopback`, ...figures(http), 'MB/s', '1'],
+            [`${where}: 50 MB from the store`, ...figures(store), 'MB/s', ratio!.toFixed(2)],
+            [`${where}: 50 MB by HTTP from loopback`, ...figures(http), 'MB/s', '1'],
           ]
         : []),
     ];
@@ -69,7 +74,7 @@ function figures(numbers: number[]): string[] {
   return [median(numbers).toFixed(1), percentile(numbers, 95).toFixed(1)];
 }
 
-async function run(scope: Scope, kind: Kind, files: number): Promise<Result> {
+async function run(scope: Scope, kind: Kind, files: number, engine: boolean): Promise<Result> {
   const names = Array.from({ length: files }, (_, i) => `f${i}.bin`);
   const large = files === many ? 'large.bin' : undefined;
   const dir = await temporaryFolder(scope);
@@ -77,9 +82,10 @@ async function run(scope: Scope, kind: Kind, files: number): Promise<Result> {
   await writeFile(join(dir, 'index.html'), page);
   for (const name of names) await writeFile(join(dir, name), noise(name, fileBytes));
   if (large) await writeFile(join(dir, large), noise(large, largeBytes));
-  const { url } = await serve(scope, dir, '--mode', 'off');
+  const { url } = await serve(scope, dir, '--mode', engine ? 'auto' : 'off');
   const timeouts = { 'dom.serviceWorkers.idle_timeout': idleMs, 'dom.serviceWorkers.idle_extended_timeout': idleMs };
   const browser = await launch(scope, kind, { prefs: timeouts });
+  if (engine) await open((await visitor(scope, browser)).page, url);
   const { page: tab } = await visitor(scope, browser, { profile: true });
 
   await open(tab, url);
@@ -94,8 +100,9 @@ async function run(scope: Scope, kind: Kind, files: number): Promise<Result> {
   }, all);
   await until('the store to be filled', async () => (await stored(tab)) > all.length, { timeoutMs: 60_000 });
 
+  if (engine) await connected(tab);
   const stop = await stopper(tab, kind);
-  const result: Result = { kind, files, warm: [], cold: [] };
+  const result: Result = { kind, files, engine, warm: [], cold: [] };
   for (let i = 0; i < samples; i++) {
     const [cold, warm] = [names[i % files]!, names[(i + 5) % files]!];
     await stop();
