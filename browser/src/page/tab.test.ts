@@ -133,6 +133,17 @@ test('a tab that stays shown or hidden for a while says so', async () => {
   assert.deepEqual(types(), ['settled', 'settled']);
 });
 
+test('a tab that may share reminds the worker, which may have been stopped, once it is there for a while', async () => {
+  const { hear, types } = tab(new FakeLocks());
+  const welcome = { type: 'welcome', snapshot: '5f', consent: 'unset', originState: 'up' } as const;
+  await hear({ ...welcome, mode: 'worker' });
+  mock.timers.tick(60_000);
+  assert.deepEqual(types(), []);
+  for (let greeted = 0; greeted < 2; greeted++) await hear({ ...welcome, mode: 'peers' });
+  mock.timers.tick(60_000);
+  assert.deepEqual(types(), ['settled']);
+});
+
 test('what a tracker tells of a release is passed on to the worker', async () => {
   const { page, heard } = fakePage(undefined, new FakeLocks());
   const release: Heard = { snapshot: '5f'.repeat(32), root: new ArrayBuffer(3), from: 'tracker' };

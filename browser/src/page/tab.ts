@@ -24,6 +24,7 @@ export class Tab {
   #release: (() => void) | undefined;
   #pings: ReturnType<typeof setInterval> | undefined;
   #probes: ReturnType<typeof setTimeout> | undefined;
+  #settling: ReturnType<typeof setTimeout> | undefined;
 
   /** @param script URL of the engine's script, which stands beside install.js */
   constructor(page: Window & typeof globalThis, script: string, start: StartEngine) {
@@ -46,13 +47,8 @@ export class Tab {
     };
     page.addEventListener('pagehide', leave);
     document.addEventListener('freeze', leave);
-    let settling: ReturnType<typeof setTimeout> | undefined;
-    const settle = (): void => {
-      clearTimeout(settling);
-      settling = setTimeout(() => this.post({ type: 'settled' }), settleMs);
-    };
-    document.addEventListener('visibilitychange', settle);
-    document.addEventListener('resume', settle);
+    document.addEventListener('visibilitychange', () => this.#settle());
+    document.addEventListener('resume', () => this.#settle());
   }
 
   post(message: PageMessage, transfer: Transferable[] = []): void {
@@ -67,10 +63,17 @@ export class Tab {
     } else if (type === 'origin' || type === 'welcome') {
       clearTimeout(this.#probes);
       if ((type === 'origin' ? detail.state : detail.originState) === 'down') this.#probe();
+      // The worker may be stopped before it has an engine of anybody.
+      if (type === 'welcome' && detail.mode === 'peers') this.#settle();
     } else if (type === 'engine') {
       if (detail.act === 'stop') this.#stop();
       else await this.#run(detail.act === 'steal');
     }
+  }
+
+  #settle(): void {
+    clearTimeout(this.#settling);
+    this.#settling = setTimeout(() => this.post({ type: 'settled' }), settleMs);
   }
 
   /** Keeps time for the worker, which cannot: not all browsers at once. */

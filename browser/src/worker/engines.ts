@@ -217,11 +217,15 @@ export class Engines {
   /** The engine for a client's request: its own page's, else the best connected. */
   async #pick(client: string): Promise<Engine | undefined> {
     // A page that was left without a word, or lies in the back/forward cache, is no longer among the clients.
-    await (this.#alive ??= this.#weed().finally(() => (this.#alive = undefined)));
+    await this.weed();
     return this.#all.get(client) ?? [...this.#all.values()].sort((a, b) => b.connections - a.connections)[0];
   }
 
-  /** Forgets the engines of pages that are gone. */
+  /** Forgets the engines of pages that are gone, and asks the others whether they live. */
+  weed(): Promise<void> {
+    return (this.#alive ??= this.#weed().finally(() => (this.#alive = undefined)));
+  }
+
   async #weed(): Promise<void> {
     if (!this.#all.size) return;
     const alive = new Set((await self.clients.matchAll({ includeUncontrolled: true })).map(({ id }) => id));

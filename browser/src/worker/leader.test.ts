@@ -45,6 +45,7 @@ function site(...names: [id: string, visibilityState: Page['visibilityState'], r
       },
       has: (id: string) => running.has(id),
       detach: (id: string) => running.delete(id),
+      weed: async () => {},
     },
   };
   return { site: self as unknown as Site, clients, running };

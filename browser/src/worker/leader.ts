@@ -49,9 +49,13 @@ export async function summon(site: Site, except?: string, byForce = false): Prom
   }
 }
 
+/** Asks for an engine if there is none, or none any more. */
+export const ensure = (site: Site): Promise<void> => (site.engines.size ? site.engines.weed() : summon(site));
+
 /** A page has been shown, or hidden, for a while: an engine whose page is hidden moves to one that is looked at. */
 export async function settle(site: Site): Promise<void> {
-  if (!site.engines.size) return summon(site);
+  await ensure(site);
+  if (!site.engines.size) return;
   const seen = (await hosts(site)).filter(isSeen);
   if (!seen[0] || seen.some(({ id }) => site.engines.has(id))) return;
   // Nothing is urgent enough to break off what is being had.

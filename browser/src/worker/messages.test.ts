@@ -125,6 +125,22 @@ test('a document that the host alters on the way, or has not uploaded yet, is no
   assert.deepEqual(await greet(), ['welcome 2']);
 });
 
+test('the engine of a page that is gone without a word does not keep another from having one', async () => {
+  await release(1);
+  await greet();
+  const settles = { source: page, data: { type: 'settled' }, ports: [] } as unknown as ExtendableMessageEvent;
+  for (const says of [greet, () => hear(site, settles)]) {
+    const [port, bye] = [new MessageChannel(), new MessageChannel()];
+    site.engines.attach('gone', port.port1, bye.port1);
+    told.length = 0;
+    await says();
+    await settled();
+    const acts = told.flatMap(({ planktos, detail }) => (planktos === 'engine' ? detail.act : []));
+    assert.deepEqual([site.engines.size, acts], [0, ['run']]);
+    bye.port1.close();
+  }
+});
+
 test('what is not in the cache, private, or no page of the site decides nothing, and is not asked for', async () => {
   await release(2);
   assert.deepEqual(await greet(), ['welcome 2']);

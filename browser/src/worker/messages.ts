@@ -4,7 +4,7 @@ import { protocol } from '../shared/messages.ts';
 import { encodePath, requestPath } from '../shared/manifest.ts';
 import { broadcast, clientOfPage, post } from './clients.ts';
 import { idOf, take, verify } from './content.ts';
-import { mayHost, settle, summon } from './leader.ts';
+import { ensure, mayHost, settle, summon } from './leader.ts';
 import { isWhole } from './origin.ts';
 import { probe } from './outage.ts';
 import type { Client, Site } from './site.ts';
@@ -61,7 +61,7 @@ export async function hear(site: Site, event: ExtendableMessageEvent): Promise<v
       post(id, { type: 'status', connections: site.engines.connections });
       if (isStreaming()) post(id, { type: 'stream', active: true });
       if (!mayHost(site, client)) site.engines.stop(id);
-      if (!site.engines.size) void summon(site);
+      void ensure(site);
       if (isNew && client?.early) tellOld(site, id, client);
       // The page was there before the worker.
       if (client && !client.navigated && Array.isArray(message.loaded)) {
