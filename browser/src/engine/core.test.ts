@@ -594,12 +594,14 @@ test('a content that has left the store is fetched again, and no longer given', 
 test('the worker is woken when a peer comes or goes, and told how many there are', async (t) => {
   const site = await makeSite([noise(16384, 1)]);
   const [a, b] = await visitors(t, site, [0], []);
+  assert.deepEqual(a!.toHost, ['beat'], 'it runs');
   connect(a!, b!);
   await a!.until(() => a!.connections === 1);
-  assert.equal(a!.wakes, 1);
+  const wakes = (): number => a!.toHost.filter((type) => type === 'wake').length;
+  assert.equal(wakes(), 1);
   b!.close();
   // The worker that was stopped hears nothing, and the one that is started asks anew.
-  await a!.until(() => a!.wakes === 2);
+  await a!.until(() => wakes() === 2);
   a!.reconnect();
   await a!.until(() => a!.connections === 0);
 });

@@ -116,6 +116,7 @@ export class Core implements ContentsOwner, SwarmOwner, DownloadOwner, GetsOwner
       }
       else this.#connector.onHost(message);
     });
+    host.post({ type: 'beat' });
   }
 
   // The worker

@@ -133,6 +133,15 @@ test('where the worker does not start, the core runs in the page, by a port of i
   assert.equal((await beats(ports[1]!)).type, 'beat');
 });
 
+test('where the script of the worker never comes, the core runs in the page', async () => {
+  start();
+  const [runs, waits] = [FakeWorker.last!, (start(), FakeWorker.last!)];
+  runs.onmessage!({ data: { type: 'beat' } });
+  await pass(10_000);
+  assert.deepEqual([runs.terminated, waits.terminated, ports.length], [false, true, 3]);
+  assert.equal((await beats(ports[2]!)).type, 'beat');
+});
+
 test('what the last page met is met at once, and left again unless the core wants it', async () => {
   remember(script, { torrent, peers: ['bb'.repeat(20)], ropes: [] });
   start();

@@ -10,6 +10,8 @@ import type { FromHost, Joined, ToHost } from './rtc.ts';
 
 /** What the last page met is left again unless the core wants it by then. */
 const adoptMs = 5_000;
+/** A worker that has said nothing by then will not run: its script's request may have ended with the service worker. */
+const startMs = 10_000;
 
 export function startHost(options: EngineOptions): EngineHandle {
   const { script } = options;
@@ -93,11 +95,16 @@ export function startHost(options: EngineOptions): EngineHandle {
     // What is posted before the script runs waits in the worker's queue.
     post = (message, transfer = []) => worker.postMessage(message, transfer);
     worker.onmessage = ({ data }: MessageEvent<ToHost>) => {
+      clearTimeout(starting);
       worker.onerror = null; // it runs
       receive(data);
     };
     worker.onerror = (event) => {
       event.preventDefault();
+      fail();
+    };
+    const fail = (): void => {
+      clearTimeout(starting);
       worker.terminate();
       if (closed) return;
       startInPage();
@@ -105,6 +112,7 @@ export function startHost(options: EngineOptions): EngineHandle {
       for (const infoHash of [...meetings.keys()]) leave(infoHash);
       connect();
     };
+    const starting = setTimeout(fail, startMs);
   }
 
   function connect(): void {

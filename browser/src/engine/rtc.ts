@@ -53,7 +53,7 @@ export type ToHost =
   /** how many peers our peers know that we are not connected to */
   | { type: 'strangers'; infoHash: string; peers: number }
   | { type: 'introduced'; introduced: Introduced }
-  /** answered in kind: the page lives */
+  /** the core runs; answered in kind: the page lives */
   | { type: 'beat' }
   /** the worker is to run: if it was stopped it has forgotten us, and asks for a port anew */
   | { type: 'wake' };

@@ -180,8 +180,8 @@ export class Visitor {
   /** which goes so much faster than the test's */
   clockRate = 1;
   connections = 0;
-  /** how often the worker was to be woken */
-  wakes = 0;
+  /** what it has said to the page, by its types */
+  readonly toHost: string[] = [];
   /** chunks are consumed as they come; false leaves them outstanding */
   consume = true;
   /** what the worker does for room: nothing */
@@ -221,7 +221,7 @@ export class Visitor {
       },
       {
         peerId: randomBytes(20).toString('hex'),
-        post: ({ type }) => void (type === 'wake' && this.wakes++),
+        post: ({ type }) => void this.toHost.push(type),
         listen: (handler) => (listen = handler),
       },
     );
