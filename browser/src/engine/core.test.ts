@@ -606,6 +606,21 @@ test('the worker is woken when a peer comes or goes, and told how many there are
   await a!.until(() => a!.connections === 0);
 });
 
+test("a port that another takes the place of is the worker's to close", async (t) => {
+  const site = await makeSite([noise(16384, 1)]);
+  const [a] = await visitors(t, site, [0]);
+  const old = a!.port as unknown as EventTarget;
+  let closed = false;
+  old.addEventListener('close', () => (closed = true));
+  const { port1, port2 } = new MessageChannel();
+  const told = new Promise((resolve) => (port1.onmessage = resolve));
+  a!.host({ type: 'port', port: port2 });
+  await told;
+  for (let turn = 0; turn < 20; turn++) await new Promise(setImmediate);
+  assert.equal(closed, false);
+  port1.close();
+});
+
 test('a new port ends what the old one asked for, and serves as before', async (t) => {
   const site = await makeSite([noise(4 * pieceLength, 1)]);
   const [a, b] = await visitors(t, site, [0], []);

@@ -125,8 +125,8 @@ export class Core implements ContentsOwner, SwarmOwner, DownloadOwner, GetsOwner
     // The worker that the former port led to is gone, and its requests with it.
     this.#gets.cancelAll();
     for (const content of this.#fetching.values()) this.#fetches(content, false);
+    // A worker that is still there closes it, and would take our doing so for the engine's end.
     if (this.#port) this.#port.onmessage = null;
-    this.#port?.close();
     this.#port = port;
     this.#post = (message, transfer = []) => port.postMessage(message, transfer);
     port.onmessage = (event) => this.#receive(event.data as ToEngine);
