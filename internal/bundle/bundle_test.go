@@ -52,7 +52,7 @@ func TestRuntime(t *testing.T) {
 // What a visitor downloads of the runtime, in bytes of gzip: what is aimed at, and what it must not exceed until then.
 const (
 	aim     = 24 << 10
-	ceiling = 56_250
+	ceiling = 56_260
 	// Every page of a site loads install.js, whether it shares or not.
 	installCeiling = 1_024
 )

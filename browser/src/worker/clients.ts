@@ -33,15 +33,19 @@ const posted = (message: WorkerMessage): Posted => {
   return { planktos: type, detail, set, hear } as Posted;
 };
 
+/** A message, or what makes it when it is said: browsers take their time to find a page, and not the same for each. */
+type Saying = WorkerMessage | (() => WorkerMessage);
+const said = (saying: Saying): Posted => posted(typeof saying === 'function' ? saying() : saying);
+
 /** Says a message to a page. Pages without install.js, and those gone, do not hear it. */
-export function post(id: string, message: WorkerMessage): void {
-  void self.clients.get(id).then((client) => client?.postMessage(posted(message)), () => {});
+export function post(id: string, message: Saying): void {
+  void self.clients.get(id).then((client) => client?.postMessage(said(message)), () => {});
 }
 
 /** `except` goes into the back/forward cache, where a message would end it. */
-export function broadcast(message: WorkerMessage, except?: string): void {
+export function broadcast(message: Saying, except?: string): void {
   void self.clients.matchAll().then((all) => {
-    for (const client of all) if (client.id !== except) client.postMessage(posted(message));
+    for (const client of all) if (client.id !== except) client.postMessage(said(message));
   });
 }
 

@@ -89,6 +89,9 @@ export class Engines {
     return Math.max(0, ...[...this.#all.values()].map((engine) => engine.connections));
   }
 
+  /** What pages are told of it. */
+  readonly status = () => ({ type: 'status', connections: this.connections }) as const;
+
   /** how long there has been one; undefined if there is none */
   get ageMs(): number | undefined {
     const [oldest] = this.#all.values();
@@ -138,7 +141,7 @@ export class Engines {
     this.#changed();
     const except = leaves ? client : undefined;
     for (const id of engine.peers) broadcast({ type: 'peer', id, connected: false }, except);
-    broadcast({ type: 'status', connections: this.connections }, except);
+    broadcast(this.status, except);
     if (!this.#all.size) void summon(this.#site, except);
   }
 
@@ -188,7 +191,7 @@ export class Engines {
       case 'status':
         engine.connections = message.connections;
         this.#changed();
-        return broadcast({ type: 'status', connections: this.connections });
+        return broadcast(this.status);
       case 'peer':
         engine.peers[message.connected ? 'add' : 'delete'](message.id);
         return broadcast(message);

@@ -153,3 +153,28 @@ test('what is not in the cache, private, or no page of the site decides nothing,
   assert.deepEqual(await greet(), ['welcome 2']);
   assert.deepEqual(asked, []);
 });
+
+test('however long the browser takes to find a page, it is told last of the connections that there are', async () => {
+  await release(1);
+  await greet();
+  const clients = Reflect.get(globalThis.self, 'clients') as { get(id: string): Promise<unknown> };
+  const { get } = clients;
+  let find!: () => void;
+  clients.get = (id) => new Promise((resolve) => (find = () => resolve(get(id))));
+  try {
+    const said = greet();
+    await settled();
+    const [port, bye] = [new MessageChannel(), new MessageChannel()];
+    site.engines.attach('page', port.port1, bye.port1);
+    port.port2.postMessage({ type: 'status', connections: 1 });
+    for (let turn = 0; turn < 5; turn++) await settled();
+    find();
+    await said;
+    await settled();
+    const counts = told.flatMap(({ planktos, detail }) => (planktos === 'status' ? detail.connections : []));
+    assert.equal(counts.at(-1), 1);
+    for (const { port1 } of [port, bye]) port1.close();
+  } finally {
+    clients.get = get;
+  }
+});

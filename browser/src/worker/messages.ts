@@ -58,7 +58,7 @@ export async function hear(site: Site, event: ExtendableMessageEvent): Promise<v
       if (client) Object.assign(client, { canShare: !!message.canShare, gpc: !!message.gpc, seenMs: Date.now() });
       void site.save();
       post(id, { type: 'welcome', ...welcome(site, client) });
-      post(id, { type: 'status', connections: site.engines.connections });
+      post(id, site.engines.status);
       if (isStreaming()) post(id, { type: 'stream', active: true });
       if (!mayHost(site, client)) site.engines.stop(id);
       void ensure(site);
@@ -83,6 +83,7 @@ export async function hear(site: Site, event: ExtendableMessageEvent): Promise<v
     case 'again':
       return void site.late.set(url, {});
     case 'settled':
+      post(id, site.engines.status);
       return settle(site);
     case 'release':
       return site.releases.heard(message);
