@@ -159,8 +159,8 @@ test('however long the browser takes to find a page, it is told last of the conn
   await greet();
   const clients = Reflect.get(globalThis.self, 'clients') as { get(id: string): Promise<unknown> };
   const { get } = clients;
-  let find!: () => void;
-  clients.get = (id) => new Promise((resolve) => (find = () => resolve(get(id))));
+  const found: (() => void)[] = [];
+  clients.get = (id) => new Promise((resolve) => found.push(() => resolve(get(id))));
   try {
     const said = greet();
     await settled();
@@ -168,7 +168,7 @@ test('however long the browser takes to find a page, it is told last of the conn
     site.engines.attach('page', port.port1, bye.port1);
     port.port2.postMessage({ type: 'status', connections: 1 });
     for (let turn = 0; turn < 5; turn++) await settled();
-    find();
+    for (const find of found) find();
     await said;
     await settled();
     const counts = told.flatMap(({ planktos, detail }) => (planktos === 'status' ? detail.connections : []));
